@@ -1,0 +1,13 @@
+/** Jest runs TypeScript as Node.js does: types are blanked out, nothing is rewritten. */
+export default {
+  testEnvironment: "node",
+  extensionsToTreatAsEsm: [".ts"],
+  transform: { "\\.ts$": "<rootDir>/test/support/strip_types.cjs" },
+  testMatch: ["<rootDir>/test/jest/**/*.test.ts"],
+  modulePathIgnorePatterns: ["<rootDir>/\\.data/"],
+  globalSetup: "<rootDir>/test/support/global_setup.ts",
+  globalTeardown: "<rootDir>/test/support/global_teardown.ts",
+  testTimeout: 30_000,
+  // Each file clones a database and opens connections: more workers than cores only queue up.
+  maxWorkers: 2,
+};

@@ -1,0 +1,7 @@
+import { fileURLToPath } from "node:url";
+
+/** The folder that holds package.json. */
+export const projectRoot = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
+
+export const migrationsFolder = `${projectRoot}/migrations`;
+export const tasksFolder = `${projectRoot}/tasks`;

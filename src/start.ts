@@ -1,0 +1,134 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import { type RunningPart, startApi } from "./api.ts";
+import type { Config } from "./config.ts";
+import { createLogger } from "./log.ts";
+import { withClient } from "./postgres/client.ts";
+import { type Database, openDatabase } from "./postgres/database.ts";
+import { withoutPassword } from "./postgres/urls.ts";
+import { startWorker } from "./worker.ts";
+
+export interface StartOptions {
+  /** Only this part, on a database that another service has migrated. Default: everything. */
+  only?: "api" | "worker";
+  /** Where the lines for people go. */
+  say: (message: string) => void;
+}
+
+/** What `src/demo/seed.ts` exports, once it exists. */
+export interface DemoModule {
+  seedDemo(options: { ownerUrl: string; apiUrl: string; say: (message: string) => void }): Promise<void>;
+}
+
+/**
+ * Runs Tallystick until the process is told to stop: the database, then the API and the worker.
+ * Resolves with the exit status after everything has been stopped, in the opposite order.
+ */
+export async function start(config: Config, options: StartOptions): Promise<number> {
+  const log = createLogger(config);
+  const parts: RunningPart[] = [];
+  const end = waitForEnd(options.say);
+  try {
+    const urls = await openParts(config, options, parts, end.fail);
+    if (!end.asked()) await startParts(config, options, log, urls, parts, end.fail);
+    const reason = await end.reason;
+    if (reason instanceof Error) throw reason;
+    options.say(`Stopping (${reason}).`);
+    return 0;
+  } catch (error) {
+    options.say(error instanceof Error ? error.message : String(error));
+    log.debug({ err: error }, "stopped by an error");
+    return 1;
+  } finally {
+    for (const part of parts.reverse()) {
+      await part.stop().catch((error: unknown) => options.say(`While stopping: ${String(error)}`));
+    }
+  }
+}
+
+interface PartUrls {
+  api: string;
+  worker: string;
+  /** Only known when this process prepared the database itself. */
+  database?: Database;
+}
+
+async function openParts(
+  config: Config,
+  options: StartOptions,
+  parts: RunningPart[],
+  fail: (error: Error) => void,
+): Promise<PartUrls> {
+  const given = options.only === "api" ? config.apiDatabaseUrl : config.workerDatabaseUrl;
+  if (options.only !== undefined && given !== undefined) return { api: given, worker: given };
+  const database = await openDatabase(config, { migrate: true, say: options.say });
+  parts.push({ stop: () => database.close() });
+  void database.embedded?.died.then((reason) => fail(new Error(reason)));
+  await seedIfEmpty(database, options.say);
+  return { ...database.urls, database };
+}
+
+async function startParts(
+  config: Config,
+  options: StartOptions,
+  log: Logger,
+  urls: PartUrls,
+  parts: RunningPart[],
+  fail: (error: Error) => void,
+): Promise<void> {
+  if (options.only !== "api") parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
+  // The API is last to start and first to stop: while it answers, everything behind it is up.
+  const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
+  if (api) parts.push(api);
+  options.say("Tallystick is ready. Ctrl-C stops it.");
+  if (api?.url) options.say(`  API       ${api.url}`);
+  if (options.only !== "api") options.say(`  Worker    ${config.workerConcurrency} jobs at a time`);
+  if (urls.database) {
+    const kind = urls.database.embedded
+      ? `embedded, in ${config.dataDir}; \`npm run db -- url\` for psql`
+      : "DATABASE_URL";
+    options.say(`  Database  ${withoutPassword(urls.database.urls.owner)} (${kind})`);
+  }
+}
+
+/** An embedded database without a tenant is new: fill it with the demonstration data. */
+async function seedIfEmpty(database: Database, say: (message: string) => void): Promise<void> {
+  const path = fileURLToPath(new URL("./demo/seed.ts", import.meta.url));
+  if (!database.embedded || !existsSync(path)) return;
+  const empty = await withClient(database.adminUrl, async (client) => {
+    const { rows } = await client.query<{ found: boolean }>("select exists (select from app_public.tenants) as found");
+    return rows[0]?.found === false;
+  });
+  if (!empty) return;
+  const { seedDemo } = (await import(path)) as DemoModule;
+  await seedDemo({ ownerUrl: database.urls.owner, apiUrl: database.urls.api, say });
+}
+
+/** Resolves with the signal that asks us to stop, or with the error that makes us. */
+function waitForEnd(say: (message: string) => void): {
+  reason: Promise<NodeJS.Signals | Error>;
+  asked: () => boolean;
+  fail: (error: Error) => void;
+} {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals | Error>();
+  let asked = false;
+  let askedAt = 0;
+  const settle = (reason: NodeJS.Signals | Error): void => {
+    asked = true;
+    askedAt = Date.now();
+    resolve(reason);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      // One Ctrl-C arrives up to three times: from the terminal, from npm and from our launcher.
+      if (asked && Date.now() - askedAt < 500) return;
+      if (asked) {
+        say("Stopped at once.");
+        process.exit(130);
+      }
+      settle(signal);
+    });
+  }
+  return { reason: promise, asked: () => asked, fail: settle };
+}
