@@ -1,0 +1,156 @@
+import pg from "pg";
+import { type Load, median, type Statement, transfersPerSecond } from "./load.ts";
+
+/** One line of the report. */
+export interface Figure {
+  name: string;
+  /** What `value` counts, such as transfers/s or ms. */
+  unit: string;
+  value: number;
+  floorName?: string;
+  /** Measured in the same run, in turns. */
+  floor?: number;
+}
+
+export interface Books {
+  url: string;
+  tenantId: number;
+  accountIds: string[];
+}
+
+interface Shape {
+  name: string;
+  clients: number;
+  size: number;
+  /** How many of the accounts take part; 0 = all of them, against one hot account. */
+  pick: (random: () => number) => [number, number];
+  withKeys?: boolean;
+}
+
+/** Opens a tenant with some accounts, and the floors' accounts beside it. */
+export async function openBooks(url: string, count: number): Promise<Books> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant('bench')");
+    const tenantId = rows[0]?.id ?? 0;
+    await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
+    const opened = await client.query<{ id: string }>(
+      `select (app_public.open_account('account ' || n, 'Account', 'asset', 'USD')).id
+       from generate_series(1, $1::integer) n`,
+      [count],
+    );
+    await client.query("insert into floor.accounts (id) select generate_series(1, $1::integer)", [count]);
+    await client.query("vacuum analyze");
+    return { url, tenantId, accountIds: opened.rows.map((row) => row.id) };
+  } finally {
+    await client.end();
+  }
+}
+
+/** Measures posting over SQL in several shapes, each in turns with its floor. */
+export async function measurePosting(
+  books: Books,
+  { rounds, seconds, progress }: { rounds: number; seconds: number; progress: (name: string) => void },
+): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const shape of shapes(books.accountIds.length)) {
+    progress(shape.name);
+    const floor = shape.size === 1 ? floorS(books, shape, seconds) : floorB(books, shape, seconds);
+    const posting = postingLoad(books, shape, seconds);
+    // The first pass warms plans and pages, and is not counted.
+    await transfersPerSecond({ ...posting, seconds: 1 });
+    const floors: number[] = [];
+    const values: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      floors.push(await transfersPerSecond(floor));
+      values.push(await transfersPerSecond(posting));
+    }
+    figures.push({
+      name: shape.name,
+      unit: "transfers/s",
+      value: median(values),
+      floorName: shape.size === 1 ? "S" : "B",
+      floor: median(floors),
+    });
+  }
+  return figures;
+}
+
+function shapes(count: number): Shape[] {
+  const uniform: Shape["pick"] = (random) => {
+    const one = Math.floor(random() * count);
+    return [one, (one + 1 + Math.floor(random() * (count - 1))) % count];
+  };
+  // One account is credited by all others.
+  const hot: Shape["pick"] = (random) => [1 + Math.floor(random() * (count - 1)), 0];
+  const singles = [1, 8].flatMap((clients) => [
+    { name: `one at a time, ${clients} clients, uniform`, clients, size: 1, pick: uniform },
+    { name: `one at a time, ${clients} clients, one hot account`, clients, size: 1, pick: hot },
+  ]);
+  const batches = [100, 1000].flatMap((size) => [
+    { name: `batches of ${size}, 2 clients, uniform`, clients: 2, size, pick: uniform },
+    { name: `batches of ${size}, 2 clients, one hot account`, clients: 2, size, pick: hot },
+    { name: `batches of ${size}, 2 clients, uniform, with keys`, clients: 2, size, pick: uniform, withKeys: true },
+  ]);
+  return [...singles, ...batches];
+}
+
+function postingLoad(books: Books, shape: Shape, seconds: number): Load {
+  const key = (): string => (shape.withKeys ? crypto.randomUUID() : "");
+  const item = (random: () => number): string => {
+    const [debit, credit] = shape.pick(random).map((index) => books.accountIds[index]);
+    const amount = 1 + Math.floor(random() * 10_000);
+    const postings = `{\\"(${debit},debit,${amount})\\",\\"(${credit},credit,${amount})\\"}`;
+    return `(posted,"${postings}",${key()},,,,,,,)`;
+  };
+  const quoted = (random: () => number): string =>
+    `"${item(random).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  const batch = (random: () => number): Statement => ({
+    text: "select count(*) from unnest(app_public.post_transactions($1))",
+    values: [`{${Array.from({ length: shape.size }, () => quoted(random)).join(",")}}`],
+    transfers: shape.size,
+  });
+  const single = (random: () => number): Statement => ({
+    text: "select transaction_id from app_public.post_transaction($1)",
+    values: [item(random)],
+    transfers: 1,
+  });
+  return {
+    url: books.url,
+    clients: shape.clients,
+    seconds,
+    prepare: async (client) => {
+      await client.query("select set_config('tallystick.tenant_id', $1, false)", [books.tenantId]);
+    },
+    next: shape.size === 1 ? single : batch,
+  };
+}
+
+function floorS(books: Books, shape: Shape, seconds: number): Load {
+  return {
+    url: books.url,
+    clients: shape.clients,
+    seconds,
+    next: (random) => {
+      const [debit, credit] = shape.pick(random);
+      return { text: "select floor.transfer($1, $2, $3)", values: [debit + 1, credit + 1, 100], transfers: 1 };
+    },
+  };
+}
+
+function floorB(books: Books, shape: Shape, seconds: number): Load {
+  let versions = Math.floor(performance.now() * 1_000_000);
+  return {
+    url: books.url,
+    clients: shape.clients,
+    seconds,
+    next: (random) => {
+      const accounts = Array.from({ length: shape.size }, () =>
+        shape.pick(random).map((index) => books.accountIds[index]),
+      ).flat();
+      versions += 10_000;
+      return { text: "select floor.insert_batch($1, $2)", values: [accounts, versions], transfers: shape.size };
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * Measures posting and reading on a server of its own, each figure beside a floor of the same run:
+ *   npm run bench -- [--seconds 2] [--rounds 3] [--accounts 10000] [--postings 1000000]
+ * Durable settings (fsync and synchronous_commit on), every rule on. Writes bench/results/latest.{json,md}.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { withScratchServer } from "../scripts/scratch_server.ts";
+import { projectRoot } from "../src/paths.ts";
+import { withClient } from "../src/postgres/client.ts";
+import { type Figure, measurePosting, openBooks } from "./posting.ts";
+import { measureReading } from "./reading.ts";
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "2" },
+    rounds: { type: "string", default: "3" },
+    accounts: { type: "string", default: "10000" },
+    postings: { type: "string", default: "1000000" },
+  },
+});
+const say = (message: string): void => void process.stderr.write(`${message}\n`);
+const started = performance.now();
+const progress = (name: string): void => say(`${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s  ${name}`);
+
+const figures = await withScratchServer({ profile: "durable" }, async ({ createDatabase }) => {
+  progress("a server, migrated");
+  const urls = await createDatabase("bench");
+  await withClient(urls.owner, (client) =>
+    client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8")),
+  );
+  const books = await openBooks(urls.owner, Number(values.accounts));
+  const posting = await measurePosting(books, {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    progress,
+  });
+  const reading = await measureReading(urls, Number(values.postings), progress);
+  return [...posting, ...reading];
+});
+
+const report = table(figures);
+const folder = join(projectRoot, "bench/results");
+mkdirSync(folder, { recursive: true });
+writeFileSync(join(folder, "latest.md"), `${heading()}\n\n${report}\n`);
+writeFileSync(join(folder, "latest.json"), `${JSON.stringify({ at: new Date(), figures }, null, 2)}\n`);
+console.log(report);
+say(`Written to bench/results/latest.md and latest.json.`);
+
+function heading(): string {
+  return `# Bench\n\n${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? "unknown"}), client and server on one machine.`;
+}
+
+function table(rows: Figure[]): string {
+  const lines = rows.map((row) => {
+    const floor = row.floor === undefined ? "" : `${format(row.floor)} (${row.floorName})`;
+    const ratio = row.floor === undefined ? "" : (row.value / row.floor).toFixed(2);
+    return `| ${row.name} | ${format(row.value)} ${row.unit} | ${floor} | ${ratio} |`;
+  });
+  return ["| what | measured | floor | ratio |", "| --- | ---: | ---: | ---: |", ...lines].join("\n");
+}
+
+function format(value: number): string {
+  return value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
+}
