@@ -74,7 +74,8 @@ export async function openTenant(db: Queryable): Promise<number> {
   const id = rows[0]?.id;
   if (id === undefined) throw new Error("No tenant was created.");
   await db.query(
-    "insert into app_public.currencies (tenant_id, code, exponent, name) values ($1, 'USD', 2, 'D'), ($1, 'EUR', 2, 'E')",
+    `insert into app_public.currencies (tenant_id, code, exponent, name)
+     values ($1, 'USD', 2, 'Dollar'), ($1, 'EUR', 2, 'Euro')`,
     [id],
   );
   return id;
