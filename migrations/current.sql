@@ -116,6 +116,7 @@ create table app_public.accounts (
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  closed_at timestamptz,
   constraint accounts_pkey primary key (tenant_id, id),
   constraint accounts_code_key unique (tenant_id, code, currency),
   -- What account_balances repeats beside the counters, so that the copy cannot differ.
@@ -128,6 +129,7 @@ create table app_public.accounts (
   constraint accounts_code_is_printable check (code !~ '[[:cntrl:]]' and code = btrim(code)),
   constraint accounts_name_is_1_to_200_characters check (length(name) between 1 and 200),
   constraint accounts_minimum_is_below_maximum check (minimum_balance <= maximum_balance),
+  constraint accounts_closed_knows_since_when check ((status = 'closed') = (closed_at is not null)),
   constraint accounts_parent_is_another_account check (parent_id <> id),
   constraint accounts_metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
   constraint accounts_metadata_is_at_most_16_kb check (octet_length(metadata::text) <= 16384)
@@ -307,6 +309,153 @@ create table app_private.relay_cursors (
 );
 
 --------------------------------------------------------------------------------------------------
+-- Account sets: named roll-ups of accounts and of other sets, of any currency
+
+create table app_public.account_sets (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  code text not null,
+  name text not null,
+  created_at timestamptz not null default now(),
+  constraint account_sets_pkey primary key (tenant_id, id),
+  constraint account_sets_code_key unique (tenant_id, code),
+  constraint account_sets_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint account_sets_code_is_1_to_200_characters check (length(code) between 1 and 200),
+  constraint account_sets_code_is_printable check (code !~ '[[:cntrl:]]' and code = btrim(code)),
+  constraint account_sets_name_is_1_to_200_characters check (length(name) between 1 and 200)
+);
+
+-- A member is an account or another set. No set holds itself, however far down: a trigger sees to it.
+create table app_public.account_set_members (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  account_set_id uuid not null,
+  account_id uuid,
+  member_set_id uuid,
+  created_at timestamptz not null default now(),
+  constraint account_set_members_pkey primary key (tenant_id, id),
+  constraint account_set_members_account_id_key unique (tenant_id, account_set_id, account_id),
+  constraint account_set_members_member_set_id_key unique (tenant_id, account_set_id, member_set_id),
+  constraint account_set_members_account_set_id_fkey foreign key (tenant_id, account_set_id)
+    references app_public.account_sets on delete restrict,
+  constraint account_set_members_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint account_set_members_member_set_id_fkey foreign key (tenant_id, member_set_id)
+    references app_public.account_sets on delete restrict,
+  constraint account_set_members_is_an_account_or_a_set check (num_nonnulls(account_id, member_set_id) = 1),
+  constraint account_set_members_set_is_not_its_own_member check (member_set_id <> account_set_id)
+);
+
+create index account_set_members_account_id_idx on app_public.account_set_members (tenant_id, account_id)
+  where account_id is not null;
+create index account_set_members_member_set_id_idx on app_public.account_set_members (tenant_id, member_set_id)
+  where member_set_id is not null;
+
+--------------------------------------------------------------------------------------------------
+-- Exchange rates and conversions: see docs/decisions/0004-conversions.md
+
+-- One major unit of the base currency is worth `rate` major units of the quote currency.
+create table app_public.exchange_rates (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  base_currency text not null,
+  quote_currency text not null,
+  rate numeric not null,
+  during tstzrange not null,
+  created_at timestamptz not null default now(),
+  created_by uuid,
+  constraint exchange_rates_pkey primary key (tenant_id, id),
+  constraint exchange_rates_during_key
+    unique (tenant_id, base_currency, quote_currency, during without overlaps),
+  constraint exchange_rates_base_currency_fkey foreign key (tenant_id, base_currency)
+    references app_public.currencies on delete restrict,
+  constraint exchange_rates_quote_currency_fkey foreign key (tenant_id, quote_currency)
+    references app_public.currencies on delete restrict,
+  constraint exchange_rates_is_between_two_currencies check (base_currency <> quote_currency),
+  -- 18 decimals at the most, so that amounts times rates stay exact and of bounded length.
+  constraint exchange_rates_rate_is_positive check (rate > 0 and rate < 1e20 and scale(rate) <= 18),
+  constraint exchange_rates_during_begins check (
+    not isempty(during) and not lower_inf(during) and lower_inc(during) and not upper_inc(during)
+  )
+);
+
+create index exchange_rates_quote_currency_idx on app_public.exchange_rates (tenant_id, quote_currency);
+
+create table app_public.conversions (
+  tenant_id integer not null,
+  transaction_id uuid not null,
+  sold_currency text not null,
+  bought_currency text not null,
+  from_account_id uuid not null,
+  to_account_id uuid not null,
+  rounding_account_id uuid not null,
+  rate numeric not null,
+  sold_amount app_public.amount not null,
+  bought_amount app_public.amount not null,
+  -- What the sold amount is worth at the rate, to the last digit, and what rounding left of it.
+  exact_amount numeric not null,
+  residue numeric not null,
+  -- What went to the rounding account (credits positive), and the fraction of a unit that waits.
+  rounding_amount app_public.amount not null,
+  carried_residue numeric not null,
+  constraint conversions_pkey primary key (tenant_id, transaction_id),
+  constraint conversions_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint conversions_from_account_id_fkey foreign key (tenant_id, from_account_id)
+    references app_public.accounts on delete restrict,
+  constraint conversions_to_account_id_fkey foreign key (tenant_id, to_account_id)
+    references app_public.accounts on delete restrict,
+  constraint conversions_rounding_account_id_fkey foreign key (tenant_id, rounding_account_id)
+    references app_public.accounts on delete restrict,
+  constraint conversions_amounts_are_positive check (sold_amount > 0 and bought_amount > 0),
+  constraint conversions_rate_is_positive check (rate > 0),
+  constraint conversions_loses_nothing check (exact_amount = bought_amount + residue),
+  constraint conversions_residue_is_at_most_half_a_unit check (abs(residue) <= 0.5),
+  constraint conversions_carries_less_than_a_unit check (abs(carried_residue) < 1)
+);
+
+create index conversions_from_account_id_idx on app_public.conversions (tenant_id, from_account_id);
+create index conversions_to_account_id_idx on app_public.conversions (tenant_id, to_account_id);
+create index conversions_rounding_account_id_idx on app_public.conversions (tenant_id, rounding_account_id);
+
+-- The fraction of a unit that waits for each rounding account. Its lock puts conversions in order.
+create table app_private.carried_residues (
+  tenant_id integer not null,
+  account_id uuid not null,
+  residue numeric not null default 0,
+  constraint carried_residues_pkey primary key (tenant_id, account_id),
+  constraint carried_residues_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint carried_residues_residue_is_less_than_a_unit check (abs(residue) < 1)
+);
+
+create type app_public.converted_amount as (
+  currency text,
+  amount app_public.amount,
+  rate numeric,
+  exact_amount numeric,
+  residue numeric
+);
+
+-- What a check found: see checks/verify_ledger.sql
+create type app_public.check_result as (
+  name text,
+  description text,
+  rows_checked bigint,
+  violations bigint,
+  sample jsonb
+);
+
+create type app_public.balance_difference as (
+  account_id uuid,
+  field text,
+  stored text,
+  recomputed text,
+  is_repaired boolean
+);
+
+--------------------------------------------------------------------------------------------------
 -- Accounting periods: one after the other, never overlapping; a closed one takes no posting.
 
 create table app_public.accounting_periods (
@@ -378,15 +527,6 @@ alter table app_hidden.posting_block_entries
   alter column times set storage plain,
   alter column debits set storage plain,
   alter column credits set storage plain;
-
--- Up to where the outbox has been folded into blocks.
-create table app_private.fold_cursors (
-  tenant_id integer not null,
-  xact_id xid8 not null default '0',
-  constraint fold_cursors_pkey primary key (tenant_id),
-  constraint fold_cursors_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict
-);
 
 -- The transactions that moved a period's revenue and expense to equity. Income statements leave them out.
 create table app_public.closing_transactions (
@@ -608,6 +748,16 @@ create type app_private.batch_decision as (
   effective_at timestamptz[],
   postings app_private.batch_postings,
   accounts app_private.batch_accounts
+);
+
+-- What a conversion is going to post: see fx/post_conversion__plan.sql
+create type app_private.conversion_plan as (
+  sold_currency text,
+  bought app_public.converted_amount,
+  rounding_account_id uuid,
+  rounding_amount numeric,
+  carried_residue numeric,
+  postings app_public.posting_input[]
 );
 
 --!include all.sql

@@ -30,18 +30,23 @@ begin
 
   -- Attributes are stated each time, so that a role that somebody widened is narrowed again.
   foreach v_role in array v_login loop
-    execute format('alter role %I login noinherit nocreatedb nocreaterole noreplication', v_role);
+    execute format('alter role %I login noinherit', v_role);
   end loop;
   foreach v_role in array v_request loop
-    execute format('alter role %I nologin noinherit nocreatedb nocreaterole noreplication', v_role);
+    execute format('alter role %I nologin noinherit', v_role);
   end loop;
 
-  -- Only a superuser may speak about these two; a server whose roles were made by somebody
-  -- else's createrole login has them off already, and the API checks that when it starts.
   if (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
+    -- Only a superuser may speak about these. Roles that a createrole login made have them off.
     foreach v_role in array v_login || v_request loop
-      execute format('alter role %I nosuperuser nobypassrls', v_role);
+      execute format(
+        'alter role %I nosuperuser nobypassrls noreplication nocreatedb nocreaterole',
+        v_role
+      );
     end loop;
+  else
+    -- Who makes the roles also makes the database, in the owner's name.
+    execute format('grant tallystick_owner to %I with inherit true, set true', current_user);
   end if;
 
   -- The API becomes a request role with `set local role`, and has none of its rights before.
