@@ -1,0 +1,173 @@
+import "postgraphile";
+
+/**
+ * Descriptions that SQL has no place for: arguments and the labels of enums cannot carry a comment. Types,
+ * columns and functions are described where they are made, in the comments of migrations/fixtures. A
+ * test fails for whatever is described in neither place.
+ */
+
+/** Arguments by name, or by "field.argument" where one name means different things. */
+const argumentTexts: Record<string, string> = {
+  id: "The id.",
+  accountId: "The id of the account.",
+  transactionId: "The id of the transaction.",
+  pendingId: "The id of the pending transaction.",
+  code: "The code.",
+  currency: "The code of the currency.",
+  currencyCode: "The code of the currency.",
+  key: "The idempotency key.",
+  name: "The name for people, 1 to 200 characters.",
+  description: "What it is for, in words: 1 to 1000 characters.",
+  metadata: "Facts of the caller's own, a JSON object of at most 16 KB.",
+  effectiveAt: "When it happened in business terms; now if left out. It must not lie in a closed period.",
+  idempotencyKey: "The caller's retry token, 1 to 255 characters: a request sent twice takes effect once.",
+  exponent: "How many decimals the major unit has, 0 to 18. May be left out for a currency of ISO 4217.",
+  "createCurrency.code": "The code: a capital letter, then up to 23 capitals, digits, dots, dashes and underscores.",
+  "createCurrency.name": "The name for people; that of ISO 4217, or the code, if left out.",
+  "openAccount.code": "The code in the chart of accounts, 1 to 200 characters, unique in its currency.",
+  "openAccount.type": "What the account stands for. It never changes.",
+  "openAccount.currency": "The code of the currency. It never changes.",
+  normalBalance: "The side that makes the balance larger. It follows from the type, but for a contra account.",
+  parentId: "The account that it shall be part of in the chart of accounts.",
+  ownerId: "The user whose account it is.",
+  minimumBalance: "The lowest available balance that a transaction may leave, in minor units; no limit if null.",
+  maximumBalance: "The highest balance that a transaction may leave, in minor units; no limit if null.",
+  transaction: "The transaction to post.",
+  transactions: "The transactions to post, 1 to 10,000; each sees what those before it did.",
+  mode: "Whether they succeed or fail one by one (INDEPENDENT) or all together (ATOMIC).",
+  postings: "What to post of it: account, direction and amount of each posting. All of it if left out.",
+};
+
+/** Labels of enums, by "Type.LABEL". */
+const labelTexts: Record<string, string> = {
+  "AccountStatus.OPEN": "Takes postings.",
+  "AccountStatus.FROZEN": "Takes no postings until it is unfrozen, but for voids and expiries.",
+  "AccountStatus.CLOSED": "Takes no postings any more. Final.",
+  "AccountType.ASSET": "What is owned or owed to the owner of the books. Normal balance debit.",
+  "AccountType.LIABILITY": "What is owed to others. Normal balance credit.",
+  "AccountType.EQUITY": "What remains of the assets after the liabilities. Normal balance credit.",
+  "AccountType.REVENUE": "What was earned. Normal balance credit.",
+  "AccountType.EXPENSE": "What was spent. Normal balance debit.",
+  "BatchMode.INDEPENDENT": "Each transaction is posted or refused by itself.",
+  "BatchMode.ATOMIC": "All transactions are posted, or none.",
+  "Direction.DEBIT": "Debit: makes assets and expenses larger.",
+  "Direction.CREDIT": "Credit: makes liabilities, equity and revenue larger.",
+  "TransactionKind.POSTED": "Moves money at once.",
+  "TransactionKind.PENDING": "Reserves money until it is posted, voided or expires.",
+  "TransactionKind.POST_PENDING": "Posts a pending transaction, wholly or in part, and releases the rest.",
+  "TransactionKind.VOID_PENDING": "Releases what a pending transaction reserved.",
+  "TransactionKind.EXPIRE_PENDING": "Releases what a pending transaction reserved, because its time has passed.",
+  "TransactionStatus.PENDING": "It reserves money and waits to be posted or voided.",
+  "TransactionStatus.POSTED": "It moved money, or a later transaction posted it.",
+  "TransactionStatus.VOIDED": "It was voided: what it reserved is released.",
+  "TransactionStatus.EXPIRED": "Its time passed before it was posted: what it reserved is released.",
+  "PostingGroupBy.ACCOUNT_ID": "By account.",
+  "PostingGroupBy.CURRENCY_CODE": "By currency.",
+  "PostingGroupBy.DIRECTION": "By side.",
+  "PostingGroupBy.EFFECTIVE_AT_TRUNCATED_TO_DAY": "By the day on which it took effect, in UTC.",
+};
+
+/** Types that PostGraphile and its plugins make and leave without a description. */
+const typeTexts: [RegExp, string][] = [
+  [/SumAggregates$/, "Sums over the rows that match the filter."],
+  [/Aggregates$/, "What the rows that match the filter add up to."],
+];
+
+const scalarTexts: Record<string, string> = {
+  BigFloat: "A number with more digits than JSON numbers hold exactly, as a string.",
+};
+
+/** Fields of the same, by name. */
+const fieldTexts: Record<string, string> = {
+  keys: "The values that the rows of this group share, in the order of `groupBy`.",
+  result: "What became of it.",
+  results: "One result for each transaction that was sent, in the same order.",
+};
+
+const aggregateTexts: Record<string, string> = {
+  aggregates:
+    "Sums over all rows that match the filter, whatever the page. They are read one by one: filter to one account or a span of time.",
+  groupedAggregates:
+    "The same, by group. Every group is returned, and every row that matches is read: filter to one account or a span of time.",
+};
+
+export const DescriptionsPlugin: GraphileConfig.Plugin = {
+  name: "DescriptionsPlugin",
+  version: "1.0.0",
+  gather: {
+    hooks: {
+      // A domain's comment is kept, as that of a type or table is.
+      pgCodecs_domainOfCodec_extensions(_info, event) {
+        const { description } = event.pgType.getTagsAndDescription();
+        if (description) Object.assign(event.extensions, { description });
+      },
+    },
+  },
+  schema: {
+    hooks: {
+      GraphQLScalarType(config, build) {
+        const codec = Object.values(build.input.pgRegistry.pgCodecs).find(
+          (one) => one.domainOfCodec && build.inflection.scalarCodecTypeName(one as never) === config.name,
+        );
+        const text = (codec?.extensions as { description?: string } | undefined)?.description;
+        return { ...config, description: tidy(scalarTexts[config.name] ?? text ?? config.description) };
+      },
+      GraphQLObjectType: (config) => ({ ...config, description: tidy(config.description ?? textOfType(config.name)) }),
+      // PostGraphile says "An input for mutations affecting …" of every composite type.
+      GraphQLInputObjectType: (config, _build, { scope }) => ({
+        ...config,
+        description: tidy(scope.pgCodec?.description ?? textOfOperators(config.name) ?? config.description),
+      }),
+      GraphQLEnumType: (config) => ({ ...config, description: tidy(config.description) }),
+      GraphQLInterfaceType: (config) => ({ ...config, description: tidy(config.description) }),
+      GraphQLObjectType_fields_field(field, _build, { Self, scope }) {
+        const given = aggregateTexts[scope.fieldName] ?? field.description ?? fieldTexts[scope.fieldName];
+        const ofSum = /SumAggregates$/.test(Self.name)
+          ? `The sum of \`${scope.fieldName}\`, in minor units.`
+          : undefined;
+        const ofPayload = /Payload$/.test(Self.name) ? "What was made or changed." : undefined;
+        return { ...field, description: tidy(ofSum ?? given ?? ofPayload) };
+      },
+      GraphQLObjectType_fields_field_args_arg: (arg, _build, { scope }) => ({
+        ...arg,
+        description: tidy(arg.description ?? textOfArgument(scope.fieldName, scope.argName)),
+      }),
+      GraphQLInputObjectType_fields_field(field, _build, { Self, scope }) {
+        const mutation = Self.name.replace(/Input$/, "").replace(/^./, (letter) => letter.toLowerCase());
+        return { ...field, description: tidy(field.description ?? textOfArgument(mutation, scope.fieldName)) };
+      },
+      GraphQLEnumType_values_value(value, _build, { Self, scope }) {
+        const text = value.description ?? labelTexts[`${Self.name}.${scope.valueName}`] ?? textOfOrder(scope.valueName);
+        return { ...value, description: tidy(text) };
+      },
+    },
+  },
+};
+
+function textOfArgument(field: string, argument: string): string | undefined {
+  return argumentTexts[`${field}.${argument}`] ?? argumentTexts[argument];
+}
+
+function textOfType(name: string): string | undefined {
+  return typeTexts.find(([form]) => form.test(name))?.[1];
+}
+
+/** UUIDFilter and the like: what the fields of another filter are made of. */
+function textOfOperators(name: string): string | undefined {
+  const [, type] =
+    /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|[A-Z]\w*(?:Type|Status|Kind))Filter$/.exec(name) ?? [];
+  return type === undefined ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
+}
+
+/** CODE_ASC: "By code, rising." */
+function textOfOrder(label: string): string | undefined {
+  if (label === "NATURAL") return "In the order in which the database finds them.";
+  const match = /^(.+)_(ASC|DESC)$/.exec(label);
+  if (!match?.[1]) return undefined;
+  return `By ${match[1].toLowerCase().replaceAll("_", " ")}, ${match[2] === "ASC" ? "rising" : "falling"}.`;
+}
+
+/** Comments in dollar quotes begin and end with a line break, and are wrapped where SQL is. */
+function tidy<T extends string | null | undefined>(text: T): T {
+  return (typeof text === "string" ? text.trim() : text) as T;
+}

@@ -1,0 +1,54 @@
+import type { Claims, Role } from "../http/tokens.ts";
+
+declare global {
+  namespace Grafast {
+    interface Context {
+      /** The tenant of the token, for keys; rows of other tenants are out of sight anyway. */
+      tenantId: number | null;
+    }
+  }
+}
+
+/** What a request may be to the database: a token's role, or nobody. */
+export type RequestRole = Role | "anonymous";
+
+/** How long one statement may run, by role: reports are slow, a mistaken query of a customer must not be. */
+const statementTimeouts: Record<RequestRole, string> = {
+  anonymous: "2s",
+  customer: "5s",
+  teller: "10s",
+  accountant: "30s",
+  auditor: "60s",
+  admin: "30s",
+};
+
+export interface RequestContextOptions {
+  claims: Claims | undefined;
+  requestId: string;
+}
+
+/** What plans can read of a request, besides its arguments. */
+export interface RequestContext {
+  pgSettings: Record<string, string>;
+  /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
+  tenantId: number | null;
+}
+
+/**
+ * The settings that a request has in the database. The only place that chooses a role; only what is
+ * listed here of a verified token gets through.
+ */
+export function makeRequestContext({ claims, requestId }: RequestContextOptions): RequestContext {
+  const role: RequestRole = claims?.role ?? "anonymous";
+  return {
+    tenantId: claims?.tenantId ?? null,
+    pgSettings: {
+      role: `tallystick_${role}`,
+      statement_timeout: statementTimeouts[role],
+      // Set even without a token, so that nothing of an earlier request could show through.
+      "tallystick.tenant_id": claims === undefined ? "" : String(claims.tenantId),
+      "tallystick.user_id": claims?.userId ?? "",
+      "tallystick.request_id": requestId,
+    },
+  };
+}

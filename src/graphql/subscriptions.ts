@@ -1,0 +1,91 @@
+import { context, get, lambda, listen, object, type Step } from "postgraphile/grafast";
+import { extendSchema, gql } from "postgraphile/utils";
+import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents } from "./ledger_events.ts";
+
+/**
+ * Live updates. The topic is made from the verified token, never from an argument, so a subscriber can
+ * only listen to its own tenant. A notification holds ids alone: which of them the subscriber may see is
+ * asked under its own role, and the rows are read back under it too.
+ */
+export const SubscriptionsPlugin = extendSchema((build) => {
+  const { transactions, accounts } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts) throw new Error("The tables transactions and accounts are not exposed.");
+  return {
+    typeDefs: gql`
+      extend type Subscription {
+        """
+        Each transaction of the books from now on, soon after it was posted, in the order in which the database
+        recorded them. A customer gets those on their own accounts. Each is told once to every subscription; what
+        is posted while none is open is not told later, so read "transactions" after subscribing.
+        """
+        transactionPosted: TransactionPostedEvent
+
+        """
+        Each change of the balances of an account from now on: of one account, or of all that the caller sees.
+        Changes in quick succession may be told as one.
+        """
+        balanceChanged(
+          """
+          The id of the account; all accounts if left out.
+          """
+          accountId: UUID
+        ): BalanceChangedEvent
+      }
+
+      """
+      A transaction was posted.
+      """
+      type TransactionPostedEvent {
+        """
+        The transaction, as the caller may see it.
+        """
+        transaction: Transaction
+      }
+
+      """
+      The balances of an account changed.
+      """
+      type BalanceChangedEvent {
+        """
+        The account, with the balances of now.
+        """
+        account: Account
+      }
+    `,
+    objects: {
+      Subscription: {
+        plans: {
+          transactionPosted: {
+            subscribePlan: () => listenTo("transactions"),
+            plan: ($event: Step) => $event,
+          },
+          balanceChanged: {
+            subscribePlan: (_$root, fieldArgs) => listenTo("balances", fieldArgs.getRaw("accountId")),
+            plan: ($event: Step) => $event,
+          },
+        },
+      },
+      TransactionPostedEvent: {
+        plans: {
+          transaction: ($event) =>
+            transactions.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
+      BalanceChangedEvent: {
+        plans: {
+          account: ($event) => accounts.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
+    },
+  };
+}, "SubscriptionsPlugin");
+
+/** Listens for events that the subscriber may see. Its plan runs once, when the subscription begins. */
+function listenTo(kind: EventKind, $accountId?: Step<string | null | undefined>): Step {
+  const $subscriber = lambda(
+    object({ context: context() as unknown as Step<EventContext>, ...($accountId ? { accountId: $accountId } : {}) }),
+    ({ context: values, accountId }: { context: EventContext; accountId?: string | null }) =>
+      makeLedgerEvents(values, { kind, accountId: accountId ?? null }),
+  );
+  return listen<Record<string, LedgerEvent>, string, Step<LedgerEvent>>($subscriber, kind);
+}

@@ -1,0 +1,12 @@
+import type { Response } from "express";
+import { describeRefusal, type RefusalCatalog } from "../graphql/refusals.ts";
+
+/** Answers with an error in the shape of GraphQL, so that a client has one way to read errors. */
+export function sendRefusal(
+  response: Response,
+  refusals: RefusalCatalog,
+  options: { status: number; code: string; detail?: Record<string, unknown> },
+): void {
+  const { message, extensions } = describeRefusal(refusals, options.code, options.detail);
+  response.status(options.status).json({ errors: [{ message, extensions }] });
+}

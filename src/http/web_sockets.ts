@@ -1,0 +1,124 @@
+import type { KeyObject } from "node:crypto";
+import type { IncomingMessage, Server } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ServerOptions } from "graphql-ws";
+import { useServer } from "graphql-ws/use/ws";
+import type { Logger } from "pino";
+import { type GrafservBase, makeGraphQLWSConfig } from "postgraphile/grafserv";
+import { type ExecutionArgs, GraphQLError, getOperationAST } from "postgraphile/graphql";
+import { type WebSocket, WebSocketServer } from "ws";
+import { limits } from "../graphql/limits.ts";
+import { describeRefusal, type RefusalCatalog } from "../graphql/refusals.ts";
+import { bearerToken, type Claims, TokenError, verifyToken } from "./tokens.ts";
+
+export interface WebSocketOptions {
+  server: Server;
+  serv: GrafservBase;
+  key: KeyObject;
+  refusals: RefusalCatalog;
+  log: Logger;
+  /** Told how many sockets are open. */
+  onCount: (open: number) => void;
+}
+
+/** Close codes as graphql-ws uses them, and the sentence that goes with them. */
+const closeCodes = { forbidden: 4403, tokenExpired: 4401, tooMany: 4429, goingAway: 1001 } as const;
+
+const maxMessageBytes = 100_000;
+const maxSubscriptionsPerSocket = 20;
+const maxSocketsPerTenant = 200;
+const keepAliveMs = 15_000;
+
+const claimsOfSocket = new WeakMap<object, Claims>();
+
+/** The claims that a web socket was opened with. */
+export function claimsOfWebSocket(socket: object): Claims | undefined {
+  return claimsOfSocket.get(socket);
+}
+
+/**
+ * Subscriptions over graphql-ws at /graphql. A socket belongs to the token that its first message carried
+ * and is closed when that expires; it takes subscriptions only, because limits and logs of requests do
+ * not reach here. Returns what closes all sockets.
+ */
+export function serveWebSockets(options: WebSocketOptions): () => Promise<void> {
+  const { server, serv, key, refusals, log, onCount } = options;
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
+  const openByTenant = new Map<number, number>();
+  const base = makeGraphQLWSConfig(serv);
+  const refuse = (code: string, detail?: Record<string, unknown>): GraphQLError => {
+    const { message, extensions } = describeRefusal(refusals, code, detail);
+    return new GraphQLError(message, { extensions });
+  };
+  const config: ServerOptions<Record<string, unknown>, { socket: WebSocket; request: IncomingMessage }> = {
+    ...(base as object),
+    connectionInitWaitTimeout: 5_000,
+    onConnect(ctx) {
+      const { socket } = ctx.extra;
+      try {
+        const token = bearerToken(ctx.connectionParams?.["authorization"] ?? ctx.connectionParams?.["Authorization"]);
+        if (token === undefined) throw new TokenError("LG460");
+        const claims = verifyToken(token, key);
+        const open = openByTenant.get(claims.tenantId) ?? 0;
+        if (open >= maxSocketsPerTenant) {
+          socket.close(closeCodes.tooMany, "Too many web sockets of these books are open.");
+          return false;
+        }
+        openByTenant.set(claims.tenantId, open + 1);
+        claimsOfSocket.set(socket, claims);
+        closeWhenExpired(socket, claims, refusals);
+        socket.once("close", () => openByTenant.set(claims.tenantId, (openByTenant.get(claims.tenantId) ?? 1) - 1));
+        return true;
+      } catch (error) {
+        if (!(error instanceof TokenError)) throw error;
+        socket.close(closeCodes.forbidden, closeReason(refusals, error.code));
+        return false;
+      }
+    },
+    async onSubscribe(ctx, id, payload) {
+      if (Object.keys(ctx.subscriptions).length > maxSubscriptionsPerSocket) {
+        return [refuse("LG163", { subscriptions: maxSubscriptionsPerSocket + 1, maximum: maxSubscriptionsPerSocket })];
+      }
+      if (payload.query.length > limits.characters) {
+        return [refuse("LG163", { characters: payload.query.length, maximum: limits.characters })];
+      }
+      // Errors are masked on their way out, by onError.
+      const result = (await base.onSubscribe?.(ctx as never, id, payload)) as ExecutionArgs | readonly GraphQLError[];
+      if (!("document" in result)) return result;
+      const operation = getOperationAST(result.document, result.operationName);
+      return operation?.operation === "subscription" ? result : [refuse("LG463")];
+    },
+  };
+  const disposable = useServer(config, sockets, keepAliveMs);
+  sockets.on("connection", (socket) => {
+    onCount(sockets.clients.size);
+    socket.on("error", (error) => log.debug({ err: error }, "a web socket broke"));
+    socket.once("close", () => setImmediate(() => onCount(sockets.clients.size)));
+  });
+  const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (new URL(request.url ?? "/", "http://localhost").pathname !== "/graphql") return void socket.destroy();
+    sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit("connection", webSocket, request));
+  };
+  server.on("upgrade", onUpgrade);
+  return async () => {
+    server.off("upgrade", onUpgrade);
+    for (const socket of sockets.clients) socket.close(closeCodes.goingAway, "The server is stopping.");
+    await disposable.dispose();
+  };
+}
+
+function closeWhenExpired(socket: WebSocket, claims: Claims, refusals: RefusalCatalog): void {
+  // A timer holds at most 24.8 days; a token that lives longer is checked again then.
+  const check = (): void => {
+    const left = claims.expiresAt * 1000 - Date.now();
+    if (left <= 0) socket.close(closeCodes.tokenExpired, closeReason(refusals, "LG461"));
+    else timer = setTimeout(check, Math.min(left, 2 ** 31 - 1));
+  };
+  let timer: NodeJS.Timeout | undefined;
+  check();
+  socket.once("close", () => clearTimeout(timer));
+}
+
+function closeReason(refusals: RefusalCatalog, code: string): string {
+  return `${code} ${describeRefusal(refusals, code).message}`;
+}
