@@ -9,8 +9,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-// PostGraphile and the worker warn unless they are told which environment this is.
-process.env.GRAPHILE_ENV ??= process.env.NODE_ENV === "production" ? "production" : "development";
+// Graphile's libraries warn unless they are told; why production: src/graphql/environment.ts.
+process.env.GRAPHILE_ENV ??= "production";
 
 if (Number(process.versions.node.split(".")[0]) >= 24) await import(main);
 else runPinned();
