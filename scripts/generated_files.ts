@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { projectRoot } from "../src/paths.ts";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { readCatalog } from "./catalog.ts";
+import { printErrorCodes } from "./error_codes.ts";
 import { withScratchServer } from "./scratch_server.ts";
 
 /** A file that is generated from a freshly migrated database, checked in and reviewed. */
@@ -15,6 +16,7 @@ type Generator = (urls: DatabaseUrls & { superuser: string }) => Promise<string>
 
 const generators: Record<string, Generator> = {
   "schema/catalog.txt": (urls) => readCatalog(urls.superuser, { bodies: "hash" }),
+  "docs/error_codes.md": (urls) => printErrorCodes(urls.superuser),
 };
 
 /** What `src/graphql/print_schema.ts` exports. */

@@ -28,7 +28,7 @@ const reportFolder = mkdtempSync(join(tmpdir(), "tallystick-report-"));
 try {
   const outcomes = await Promise.all([
     runCheck("types", [bin("tsc"), "-p", projectRoot]),
-    runCheck("lint and format", [bin("biome"), "ci", "--error-on-warnings", projectRoot]),
+    runCheck("lint and format", [bin("biome"), "ci", "--colors=off", "--error-on-warnings", projectRoot]),
   ]);
   outcomes.push(...(await Promise.all([runJest(), runDatabaseChecks()])).flat());
   process.exitCode = summarise(outcomes);
