@@ -66,7 +66,13 @@ async function openParts(
   parts.push({ stop: () => database.close() });
   void database.embedded?.died.then((reason) => fail(new Error(reason)));
   await seedIfEmpty(database, options.say);
-  return { ...database.urls, database };
+  // Each part asks for its own URL only: with `--only api` the worker's need not be known.
+  const { urls } = database;
+  return {
+    api: options.only === "worker" ? "" : urls.api,
+    worker: options.only === "api" ? "" : urls.worker,
+    database,
+  };
 }
 
 async function startParts(

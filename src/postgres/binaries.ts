@@ -1,5 +1,17 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -70,17 +82,73 @@ export function chooseUser(clusterDir: string): RunAs {
   );
 }
 
-/** Throws, naming the folder in the way, if the user may not reach `path`. */
-export function assertReachable(path: string, who: RunAs): void {
-  if (who.uid === undefined) return;
-  for (let folder = resolve(path); folder !== dirname(folder); folder = dirname(folder)) {
+/** The first folder, from the top, that the user may not enter on the way to `path`. */
+export function folderInTheWay(path: string, who: RunAs): string | undefined {
+  if (who.uid === undefined) return undefined;
+  const folders: string[] = [];
+  for (let folder = resolve(path); folder !== dirname(folder); folder = dirname(folder)) folders.unshift(folder);
+  return folders.find((folder) => {
     const stat = statSync(folder, { throwIfNoEntry: false });
-    if (!stat) continue;
+    if (!stat) return false;
     const bit = stat.uid === who.uid ? 0o100 : stat.gid === who.gid ? 0o010 : 0o001;
-    if ((stat.mode & bit) !== 0) continue;
+    return (stat.mode & bit) === 0;
+  });
+}
+
+/**
+ * A checkout under root's home is closed to the unprivileged user that PostgreSQL must run as.
+ * Then its programs run from a copy, and its data lives, in a folder that is open to that user.
+ */
+const openHome = "/var/lib/tallystick";
+
+/** The programs at a place that the user can reach: where they are, or a copy made once. */
+export function reachableBinaries(binaries: Binaries, who: RunAs, onProgress?: (message: string) => void): Binaries {
+  const inTheWay = folderInTheWay(binaries.postgres, who);
+  if (inTheWay === undefined) return binaries;
+  const native = resolve(dirname(binaries.postgres), "..");
+  const { version } = JSON.parse(readFileSync(join(native, "..", "package.json"), "utf8")) as { version: string };
+  const copy = makeOpenFolder(`postgresql-${version}`, inTheWay);
+  if (!existsSync(join(copy, "complete"))) {
+    onProgress?.(`Copying PostgreSQL to ${copy}: as root it runs as another user, who may not enter ${inTheWay}.`);
+    cpSync(native, join(copy, "native"), { recursive: true, verbatimSymlinks: true, force: true });
+    writeFileSync(join(copy, "complete"), "");
+  }
+  const bin = join(copy, "native", "bin");
+  return { initdb: join(bin, "initdb"), postgres: join(bin, "postgres") };
+}
+
+/**
+ * The cluster directory of a data directory. Where the user cannot reach it, it becomes a link to
+ * a folder that the user can reach, named after the data directory.
+ */
+export function reachableCluster(dataDir: string, who: RunAs, onProgress?: (message: string) => void): string {
+  const cluster = join(dataDir, "postgres");
+  const inTheWay = folderInTheWay(dataDir, who);
+  if (inTheWay === undefined || lstatSync(cluster, { throwIfNoEntry: false })) return realOrSame(cluster);
+  const name = createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
+  const target = join(makeOpenFolder(`data-${name}`, inTheWay), "postgres");
+  onProgress?.(`The database lives in ${target}: as root it runs as another user, who may not enter ${inTheWay}.`);
+  // Without our link to it, what is there belonged to a data directory that was deleted.
+  rmSync(target, { recursive: true, force: true });
+  symlinkSync(target, cluster);
+  return target;
+}
+
+/** Where a link leads, even if nothing is there yet. */
+export function realOrSame(path: string): string {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : path;
+}
+
+function makeOpenFolder(name: string, inTheWay: string): string {
+  const folder = join(openHome, name);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+    return folder;
+  } catch (error) {
     throw new Error(
-      `PostgreSQL cannot run as root, so it runs as user ${who.uid}, who may not enter ${folder}. ` +
-        `Allow it (\`chmod o+x ${folder}\`), move the checkout, or run as another user.`,
+      `PostgreSQL cannot run as root, and the user it would run as may not enter ${inTheWay}. Allow it ` +
+        `(\`chmod o+x ${inTheWay}\`), move the checkout, or run as another user.`,
+      { cause: error },
     );
   }
 }

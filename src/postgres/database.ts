@@ -74,10 +74,21 @@ async function openGiven(config: Config, url: string, options: { migrate: boolea
   await prepareDatabase(url);
   if (options.migrate) await migrateOpened(url, config, options.say);
   const derived = secrets && loginUrls(url, secrets);
-  const api = config.apiDatabaseUrl ?? derived?.api ?? missing("TALLYSTICK_API_DATABASE_URL", "tallystick_api", url);
-  const worker =
-    config.workerDatabaseUrl ?? derived?.worker ?? missing("TALLYSTICK_WORKER_DATABASE_URL", "tallystick_worker", url);
-  return { urls: { owner: url, api, worker }, adminUrl: url, embedded: undefined, close: async () => undefined };
+  // A command that only needs the owner must not fail because the other logins are unknown.
+  const urls = {
+    owner: url,
+    get api() {
+      return config.apiDatabaseUrl ?? derived?.api ?? missing("TALLYSTICK_API_DATABASE_URL", "tallystick_api", url);
+    },
+    get worker() {
+      return (
+        config.workerDatabaseUrl ??
+        derived?.worker ??
+        missing("TALLYSTICK_WORKER_DATABASE_URL", "tallystick_worker", url)
+      );
+    },
+  };
+  return { urls, adminUrl: url, embedded: undefined, close: async () => undefined };
 }
 
 /** The passwords that the given URLs state; made-up ones, kept in the data directory, for the rest. */

@@ -4,7 +4,16 @@ import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { assertReachable, type Binaries, chooseUser, findBinaries, type RunAs, runToEnd } from "./binaries.ts";
+import {
+  type Binaries,
+  chooseUser,
+  findBinaries,
+  type RunAs,
+  reachableBinaries,
+  reachableCluster,
+  realOrSame,
+  runToEnd,
+} from "./binaries.ts";
 import { isAlive, otherHolders, registerHolder, unregisterHolder, withDirectoryLock } from "./holders.ts";
 import { ensureDataDirectory, loadSecrets } from "./secrets.ts";
 import { type ServerProfile, serverArguments } from "./settings.ts";
@@ -47,7 +56,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
   ensureDataDirectory(dataDir);
   return withDirectoryLock(dataDir, async () => {
     const { superuserPassword } = loadSecrets(dataDir);
-    const cluster = join(dataDir, "postgres");
+    const cluster = realOrSame(join(dataDir, "postgres"));
     const running = findRunning(cluster);
     if (running && otherHolders(dataDir).length > 0) {
       const superuserUrl = makeUrl(running.port, superuserPassword);
@@ -59,20 +68,14 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
       options.onProgress?.("Stopping the database server that an earlier run left behind.");
       await stopServer(cluster, running.pid);
     }
-    return startNew(options, dataDir, cluster, superuserPassword);
+    return startNew(options, dataDir, superuserPassword);
   });
 }
 
-async function startNew(
-  options: EmbeddedOptions,
-  dataDir: string,
-  cluster: string,
-  password: string,
-): Promise<EmbeddedServer> {
-  const binaries = await findBinaries();
-  const who = chooseUser(cluster);
-  assertReachable(binaries.postgres, who);
-  assertReachable(dataDir, who);
+async function startNew(options: EmbeddedOptions, dataDir: string, password: string): Promise<EmbeddedServer> {
+  const who = chooseUser(realOrSame(join(dataDir, "postgres")));
+  const binaries = reachableBinaries(await findBinaries(), who, options.onProgress);
+  const cluster = reachableCluster(dataDir, who, options.onProgress);
   if (!existsSync(join(cluster, "PG_VERSION"))) {
     options.onProgress?.("Creating a database cluster.");
     createCluster(binaries, who, cluster, password);
@@ -122,7 +125,7 @@ function createCluster(binaries: Binaries, who: RunAs, cluster: string, password
  */
 export async function stopAbandoned(dataDir: string): Promise<boolean> {
   if (otherHolders(dataDir).length > 0) return false;
-  const cluster = join(dataDir, "postgres");
+  const cluster = realOrSame(join(dataDir, "postgres"));
   const running = findRunning(cluster);
   if (running) await stopServer(cluster, running.pid);
   return true;

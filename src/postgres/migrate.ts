@@ -68,11 +68,14 @@ export function isCurrentBlank(): boolean {
   );
 }
 
+/** Errors and warnings as they are; progress as one sentence for each migration that ran. */
 function makeLogger(onProgress: ((message: string) => void) | undefined): Logger {
+  let unchanged = false;
   return new Logger(() => (level, message) => {
     if (level === "error" || level === "warning") process.stderr.write(`${message}\n`);
-    else if (/Running migration|Running current/.test(message)) {
-      onProgress?.(message.replace(/^.*?: /, "").replace(/\.?$/, "."));
-    }
+    if (/current\.sql unchanged/.test(message)) unchanged = true;
+    const committed = /Running migration '(.+?)'/.exec(message)?.[1];
+    if (committed !== undefined) onProgress?.(`Applying ${committed}.`);
+    if (/: Finished \(/.test(message) && !unchanged) onProgress?.("Applied current.sql.");
   });
 }

@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "@jest/globals";
 import { parse } from "yaml";
 import { settingNames } from "../../../src/config.ts";
+import { projectRoot } from "../../../src/paths.ts";
 import { type Instruction, parseDockerfile } from "../../support/dockerfile.ts";
 import { projectHas, readProjectFile } from "../../support/project_files.ts";
 
@@ -9,7 +11,8 @@ const packageJson = JSON.parse(readProjectFile("package.json")) as {
   bin: Record<string, string>;
   dependencies: Record<string, string>;
 };
-const commands = [...readProjectFile("src/cli/main.ts").matchAll(/\.command\("(\w+)/g)].map((match) => match[1]);
+const help = spawnSync(process.execPath, ["src/cli/tallystick.mjs", "--help"], { cwd: projectRoot, encoding: "utf8" });
+const commands = [...help.stdout.matchAll(/^ {2}([a-z][\w-]*)/gm)].map((match) => match[1]);
 
 describe("Dockerfile", () => {
   const stages = parseDockerfile(readProjectFile("Dockerfile"));

@@ -1,0 +1,89 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { ConfigError, loadConfig } from "../../../src/config.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tallystick-config-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const development = { TALLYSTICK_DATA_DIR: join(folder, "data") };
+const production = {
+  NODE_ENV: "production",
+  DATABASE_URL: "postgres://owner:x@db.example.com/ledger",
+  TALLYSTICK_JWT_SECRET: "x".repeat(32),
+};
+
+function problemsOf(env: Record<string, string>): string {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  return "";
+}
+
+describe("loadConfig", () => {
+  test("needs nothing in development", () => {
+    expect(loadConfig(development)).toMatchObject({
+      environment: "development",
+      databaseUrl: undefined,
+      host: "127.0.0.1",
+      port: 5678,
+      apiPoolSize: 10,
+      corsOrigins: [],
+      trustProxy: false,
+    });
+  });
+
+  test("makes up a signing secret once, and keeps it to the user", () => {
+    const { jwtSecret } = loadConfig(development);
+    expect(jwtSecret.length).toBeGreaterThanOrEqual(32);
+    expect(loadConfig(development).jwtSecret).toBe(jwtSecret);
+    const file = join(development.TALLYSTICK_DATA_DIR, "secrets.json");
+    expect(readFileSync(file, "utf8")).toContain(jwtSecret);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test("takes an empty value for one that is not set", () => {
+    expect(loadConfig({ ...development, PORT: "", LOG_LEVEL: "" }).port).toBe(5678);
+  });
+
+  test("reports every bad value at once, by name", () => {
+    const message = problemsOf({
+      NODE_ENV: "prod",
+      PORT: "80a",
+      DATABASE_URL: "localhost:5432",
+      TALLYSTICK_JWT_SECRET: "short",
+      TALLYSTICK_CORS_ORIGINS: "https://app.example.com/",
+      TALLYSTICK_TRUST_PROXY: "true",
+    });
+    for (const name of ["NODE_ENV", "PORT", "DATABASE_URL", "TALLYSTICK_JWT_SECRET", "TALLYSTICK_CORS_ORIGINS"]) {
+      expect(message).toMatch(new RegExp(`^  ${name} should`, "m"));
+    }
+    expect(message).toMatch(/TALLYSTICK_TRUST_PROXY .*forge/);
+  });
+
+  test("never repeats a value, which may be a secret", () => {
+    expect(problemsOf({ TALLYSTICK_JWT_SECRET: "hunter2" })).not.toContain("hunter2");
+  });
+
+  test("requires a secret and a database in production", () => {
+    expect(loadConfig(production)).toMatchObject({ environment: "production", logLevel: "info" });
+    const message = problemsOf({ NODE_ENV: "production" });
+    expect(message).toContain("TALLYSTICK_JWT_SECRET is required in production");
+    expect(message).toContain("DATABASE_URL is required in production");
+  });
+
+  test("reads lists, numbers and addresses", () => {
+    const config = loadConfig({
+      ...production,
+      TALLYSTICK_CORS_ORIGINS: "https://app.example.com, http://localhost:3000",
+      TALLYSTICK_TRUST_PROXY: "10.0.0.0/8,loopback",
+    });
+    expect(config.corsOrigins).toEqual(["https://app.example.com", "http://localhost:3000"]);
+    expect(config.trustProxy).toEqual(["10.0.0.0/8", "loopback"]);
+    expect(loadConfig({ ...production, TALLYSTICK_TRUST_PROXY: "2" }).trustProxy).toBe(2);
+  });
+});
