@@ -17,6 +17,7 @@ import { makeMetrics } from "./http/metrics.ts";
 import { requestIdOf } from "./http/request_id.ts";
 import { tokenKey } from "./http/tokens.ts";
 import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
+import { logBrokenConnections } from "./postgres/pool.ts";
 
 /** A part of the process that runs until it is stopped. */
 export interface RunningPart {
@@ -109,10 +110,7 @@ function openPool(options: { databaseUrl: string; max: number; pipeline: boolean
     connectionTimeoutMillis: 10_000,
     application_name: "tallystick-api",
   } as pg.PoolConfig);
-  pool.on("error", (error) => log.warn({ err: error }, "an idle database connection broke"));
-  pool.on("connect", (client) => {
-    client.on("error", (error) => log.warn({ err: error }, "a database connection broke"));
-  });
+  logBrokenConnections(pool, log);
   return pool;
 }
 

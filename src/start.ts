@@ -1,8 +1,9 @@
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { type RunningPart, startApi } from "./api.ts";
 import type { Config } from "./config.ts";
+import { demoTenant } from "./demo/people.ts";
+import { seedDemo } from "./demo/seed.ts";
+import { welcome } from "./demo/welcome.ts";
 import { createLogger } from "./log.ts";
 import { withClient } from "./postgres/client.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
@@ -14,11 +15,6 @@ export interface StartOptions {
   only?: "api" | "worker";
   /** Where the lines for people go. */
   say: (message: string) => void;
-}
-
-/** What `src/demo/seed.ts` exports, once it exists. */
-export interface DemoModule {
-  seedDemo(options: { ownerUrl: string; apiUrl: string; say: (message: string) => void }): Promise<void>;
 }
 
 /**
@@ -88,7 +84,8 @@ async function startParts(
   const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
   if (api) parts.push(api);
   options.say("Tallystick is ready. Ctrl-C stops it.");
-  if (api?.url) options.say(`  API       ${api.url}`);
+  if (api?.url) options.say(`  API       ${api.url}/graphql`);
+  if (api?.url && config.environment === "development") options.say(`  GraphiQL  ${api.url}/`);
   if (options.only !== "api") options.say(`  Worker    ${config.workerConcurrency} jobs at a time`);
   if (urls.database) {
     const kind = urls.database.embedded
@@ -96,19 +93,27 @@ async function startParts(
       : "DATABASE_URL";
     options.say(`  Database  ${withoutPassword(urls.database.urls.owner)} (${kind})`);
   }
+  if (api?.url && urls.database?.embedded) await greet(config, urls.database, api.url, options.say);
 }
 
 /** An embedded database without a tenant is new: fill it with the demonstration data. */
 async function seedIfEmpty(database: Database, say: (message: string) => void): Promise<void> {
-  const path = fileURLToPath(new URL("./demo/seed.ts", import.meta.url));
-  if (!database.embedded || !existsSync(path)) return;
-  const empty = await withClient(database.adminUrl, async (client) => {
-    const { rows } = await client.query<{ found: boolean }>("select exists (select from app_public.tenants) as found");
-    return rows[0]?.found === false;
-  });
-  if (!empty) return;
-  const { seedDemo } = (await import(path)) as DemoModule;
-  await seedDemo({ ownerUrl: database.urls.owner, apiUrl: database.urls.api, say });
+  if (!database.embedded) return;
+  const { rows } = await withClient(database.adminUrl, (client) =>
+    client.query<{ found: boolean }>("select exists (select from app_public.tenants) as found"),
+  );
+  if (rows[0]?.found === false) await seedDemo({ ownerUrl: database.urls.owner, say });
+}
+
+/** In development, with the demonstration in the books: tokens that are ready and things to try. */
+async function greet(config: Config, database: Database, apiUrl: string, say: (message: string) => void): Promise<void> {
+  if (config.environment !== "development") return;
+  const { rows } = await withClient(database.adminUrl, (client) =>
+    client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [demoTenant]),
+  );
+  const tenantId = rows[0]?.id;
+  if (tenantId === undefined) return;
+  for (const line of welcome({ apiUrl, secret: config.jwtSecret, tenantId })) say(line);
 }
 
 /** Resolves with the signal that asks us to stop, or with the error that makes us. */

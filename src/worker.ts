@@ -8,6 +8,7 @@ import type { RunningPart } from "./api.ts";
 import type { Config } from "./config.ts";
 import { tasksFolder } from "./paths.ts";
 import { startRelay } from "./relay.ts";
+import { logBrokenConnections } from "./postgres/pool.ts";
 
 export interface WorkerOptions {
   config: Config;
@@ -27,10 +28,7 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
     max: config.workerConcurrency + 3,
     application_name: "tallystick-worker",
   });
-  pool.on("error", (error) => log.warn({ err: error }, "an idle database connection broke"));
-  pool.on("connect", (client) => {
-    client.on("error", (error) => log.warn({ err: error }, "a database connection broke"));
-  });
+  logBrokenConnections(pool, log);
   const runner = await run({
     pgPool: pool,
     taskList,

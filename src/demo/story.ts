@@ -52,6 +52,7 @@ const merchants = ["Bakery Blum", "Night Bus", "Cinema Astra", "Green Grocer", "
  */
 export function tellStory(now: Date, random: () => number): StoryTransaction[] {
   const story: StoryTransaction[] = [];
+  let clearing = 0;
   const held = new Map<string, number>(demoWallets.map(({ name }) => [name, 0]));
   const add = (at: number, description: string, postings: StoryPosting[], more: Partial<StoryTransaction> = {}): void => {
     story.push({ key: `demo-${story.length + 1}`, kind: "posted", at: new Date(at), description, postings, ...more });
@@ -75,6 +76,7 @@ export function tellStory(now: Date, random: () => number): StoryTransaction[] {
         const amount = some(20, 120) * 100;
         add(at, `Top-up by card, ${name}`, [["assets:card clearing", amount], [wallet, -amount]]);
         held.set(name, balance + amount);
+        clearing += amount;
       } else if (random() < 0.55) {
         const price = some(150, Math.floor(balance * 0.4));
         const fee = Math.ceil(price / 50);
@@ -94,12 +96,14 @@ export function tellStory(now: Date, random: () => number): StoryTransaction[] {
         held.set(friend, (held.get(friend) ?? 0) + amount);
       }
     }
-    if (today % 7 === 6) {
+    if (today % 7 === 6 && clearing > 0) {
+      const cost = Math.ceil(clearing / 70);
       add(morning + 11 * 3_600_000, "Card settlement", [
-        ["assets:bank", 98_600],
-        ["expenses:card processing", 1_400],
-        ["assets:card clearing", -100_000],
+        ["assets:bank", clearing - cost],
+        ["expenses:card processing", cost],
+        ["assets:card clearing", -clearing],
       ]);
+      clearing = 0;
     }
   }
   const reserving: Partial<StoryTransaction> = { kind: "pending", timeoutSeconds: 7 * 86_400 };

@@ -35,6 +35,39 @@ const argumentTexts: Record<string, string> = {
   transaction: "The transaction to post.",
   transactions: "The transactions to post, 1 to 10,000; each sees what those before it did.",
   mode: "Whether they succeed or fail one by one (INDEPENDENT) or all together (ATOMIC).",
+  asOf: "The effective time that is asked about; now if left out.",
+  knownAt: "As the books stood at this recorded time; now if left out.",
+  at: "The moment that is asked about; now if left out.",
+  startsAt: "The start, inclusive.",
+  endsAt: "The end, exclusive.",
+  "incomeStatement.startsAt": "The effective time from which on it counts, inclusive; from the first if left out.",
+  "incomeStatement.endsAt": "The effective time until which it counts, exclusive; now if left out.",
+  amount: "The amount, in minor units.",
+  ratios: "The shares, none below zero and not all zero.",
+  fromCurrency: "The code of the currency that is converted.",
+  toCurrency: "The code of the currency that it is converted to.",
+  baseCurrency: "The code of the currency that is priced.",
+  quoteCurrency: "The code of the currency that it is priced in.",
+  rate: "What one major unit of the base is worth in major units of the quote, as a decimal.",
+  validFrom: "From when on it holds; now if left out.",
+  validTo: "Until when it holds; until further notice if left out.",
+  fromAccountId: "The id of the account that gives.",
+  toAccountId: "The id of the account that gets.",
+  tradingCode: "The code of the trading account, one in each of the two currencies.",
+  roundingCode: "The code of the account in the bought currency that takes what rounding leaves.",
+  accountSetId: "The id of the set.",
+  memberSetId: "The id of the set that is part of it.",
+  "createAccountSet.code": "The code, 1 to 200 characters, unique among the sets.",
+  periodId: "The id of the period.",
+  retainedEarningsCode:
+    "The code of the equity account that revenue and expense are moved to, in each currency. Nothing is moved if left out.",
+  repair: "Whether to set right what differs, or only to tell.",
+  pageSize: "How many lines.",
+  afterVersion: "Go on after the line with this version.",
+  beforeVersion: "Go back before the line with this version.",
+  newestFirst: "Whether the newest line comes first.",
+  recordedFrom: "From this recorded time on, inclusive.",
+  recordedBefore: "Until this recorded time, exclusive.",
   postings: "What to post of it: account, direction and amount of each posting. All of it if left out.",
 };
 
@@ -74,7 +107,8 @@ const typeTexts: [RegExp, string][] = [
 ];
 
 const scalarTexts: Record<string, string> = {
-  BigFloat: "A number with more digits than JSON numbers hold exactly, as a string.",
+  BigFloat:
+    'A decimal with more digits than JSON numbers hold exactly, as a string: "1.0825". As input whole JSON numbers are taken too.',
 };
 
 /** Fields of the same, by name. */

@@ -19,10 +19,14 @@ export const TallystickInflectionPlugin: GraphileConfig.Plugin = {
       _attributeName(previous, _options, details) {
         const name = details.codec.attributes[details.attributeName]?.extensions?.tags?.["name"];
         if (details.attributeName === "id" && name === undefined) return "id";
-        if (details.attributeName === "currency" && name === undefined && !isInputCodec(details.codec)) {
-          return "currency_code";
+        if (/(^|_)currency$/.test(details.attributeName) && name === undefined && !isInputCodec(details.codec)) {
+          return `${details.attributeName}_code`;
         }
         return previous?.(details) ?? details.attributeName;
+      },
+      _joinAttributeNames: (previous, _options, codec, names) => {
+        const own = names.filter((name) => name !== "tenant_id");
+        return previous?.(codec, own.length > 0 ? own : names) ?? own.join("-and-");
       },
       _getBaseNameFromKeys(previous, _options, keys) {
         const own = keys.filter((key) => key.attributeName !== "tenant_id");

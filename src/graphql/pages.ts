@@ -16,8 +16,10 @@ export const PagesPlugin: GraphileConfig.Plugin = {
     hooks: {
       GraphQLObjectType_fields_field_args(args, _build, { scope }) {
         if (!scope.isPgFieldConnection && !scope.isPgFieldSimpleCollection) return args;
-        const { offset: _offset, ...rest } = args;
-        return rest;
+        const { offset: _offset, first, ...rest } = args;
+        // A function whose answer is one thing, such as all checks, is not cut into pages.
+        const isWhole = scope.isPgFieldSimpleCollection && scope.pgFieldResource?.extensions?.tags?.["allRows"];
+        return isWhole || !first ? rest : { ...rest, first };
       },
       GraphQLObjectType_fields_field_args_arg(arg, _build, { scope }) {
         if (!scope.isPgFieldConnection && !scope.isPgFieldSimpleCollection) return arg;

@@ -70,6 +70,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     "PgConnectionArgFilterComputedAttributesPlugin",
     "PgConnectionArgFilterRecordFunctionsPlugin",
     "PgConnectionArgFilterLogicalOperatorsPlugin",
+    // Edges are for lists that a client keeps; `accountEdge` in a payload says no more than `account`.
+    "PgMutationPayloadEdgePlugin",
     // Everything has a natural key of its own here; nodes are looked up by `node` alone.
     "PgNodeIdAttributesPlugin",
   ],

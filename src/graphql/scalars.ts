@@ -3,6 +3,7 @@ import { GraphQLError, Kind, type ValueNode } from "postgraphile/graphql";
 
 /** 38 digits is what the domain app_public.amount takes; leading zeros and "+" are not how we write numbers. */
 const amountForm = /^-?(0|[1-9][0-9]{0,37})$/;
+const decimalForm = /^-?(0|[1-9][0-9]{0,59})(\.[0-9]{1,40})?$/;
 const int64Form = /^-?(0|[1-9][0-9]{0,18})$/;
 
 /**
@@ -20,6 +21,7 @@ export const StrictNumbersPlugin: GraphileConfig.Plugin = {
         if (config.name === "BigInt") {
           return { ...config, description: bigIntDescription, ...strict(parseInt64, "LG160") };
         }
+        if (config.name === "BigFloat") return { ...config, ...strict(parseDecimal, "LG160") };
         return config;
       },
     },
@@ -40,6 +42,12 @@ function parseInt64(value: unknown): string | undefined {
   return positiveZero(text);
 }
 
+/** Rates and ratios: a decimal as text. 0.1 as a JSON number is not 0.1. */
+function parseDecimal(value: unknown): string | undefined {
+  const text = digits(value);
+  return text !== undefined && decimalForm.test(text) ? text : undefined;
+}
+
 function digits(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   return typeof value === "number" && Number.isSafeInteger(value) ? String(value) : undefined;
@@ -55,7 +63,7 @@ function strict(parse: (value: unknown) => string | undefined, code: string) {
     throw new GraphQLError(
       code === "LG101"
         ? "An amount must be a whole number of minor units below 10^38."
-        : "A whole number of up to 64 bits is expected.",
+        : "A number was expected, as text: digits, and no other form.",
       { ...(nodes ? { nodes } : {}), extensions: { code, detail: { value } } },
     );
   };

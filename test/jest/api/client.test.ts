@@ -2,11 +2,17 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "@jest/globals";
 import { plugin as typescript } from "@graphql-codegen/typescript";
 import { plugin as operations } from "@graphql-codegen/typescript-operations";
-import { type DocumentNode, parse, print } from "graphql";
-import { buildClientSchema, getIntrospectionQuery, type IntrospectionQuery } from "graphql";
+import { afterAll, expect, test } from "@jest/globals";
+import {
+  buildClientSchema,
+  type DocumentNode,
+  getIntrospectionQuery,
+  type IntrospectionQuery,
+  parse,
+  print,
+} from "graphql";
 import { ClientError, GraphQLClient } from "graphql-request";
 import { projectRoot } from "../../../src/paths.ts";
 import { bootApi } from "./_api.ts";
@@ -30,22 +36,32 @@ function operation(name: string): string {
 test("an official code generator reads the schema from the server and types the operations", async () => {
   const schema = buildClientSchema(await client.request<IntrospectionQuery>(getIntrospectionQuery()));
   const config = {
-    scalars: { Amount: "string", BigInt: "string", UUID: "string", Datetime: "string", Cursor: "string", JSON: "unknown" },
+    scalars: {
+      Amount: "string",
+      BigInt: "string",
+      UUID: "string",
+      Datetime: "string",
+      Cursor: "string",
+      JSON: "unknown",
+    },
     enumsAsTypes: true,
     useTypeImports: true,
   };
   const documents = [{ location: "operations.graphql", document }];
-  const parts = await Promise.all([typescript(schema, documents, config), operations(schema, documents, config, { outputFile: "types.ts" })]);
-  const text = parts
-    .map((part) => (typeof part === "string" ? part : [...(part.prepend ?? []), part.content].join("\n")))
-    .join("\n");
-  writeFileSync(join(folder, "types.ts"), text);
+  const write = (name: string, output: Awaited<ReturnType<typeof typescript>>): void => {
+    const { prepend = [], content } = typeof output === "string" ? { content: output } : output;
+    writeFileSync(join(folder, name), [...prepend, content].join("\n"));
+  };
+  write("schema.ts", await typescript(schema, documents, config));
+  write("types.ts", await operations(schema, documents, config, { outputFile: "types.ts" }));
   writeFileSync(
     join(folder, "use.ts"),
-    `import type { BalanceQuery, PostMutationVariables } from "./types.ts";
+    `import type { Account } from "./schema.ts";
+     import type { BalanceQuery, PostMutationVariables } from "./types.ts";
      export const variables: PostMutationVariables = { transaction: { postings: [
        { accountId: "x", direction: "DEBIT", amount: "1" }, { accountId: "y", direction: "CREDIT", amount: "1" } ] } };
      export const codeOf = (data: BalanceQuery): string | undefined => data.account?.currency?.code;
+     export const idOf = (account: Account): string => account.id;
      // @ts-expect-error an amount is a string
      export const wrong: PostMutationVariables = { transaction: { postings: [{ amount: 1.5 }] } };
     `,

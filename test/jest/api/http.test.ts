@@ -79,7 +79,12 @@ test("too many requests of one user are answered with 429 and LG462; others go o
 });
 
 describe("the server refuses to start as a login with rights of its own", () => {
-  const config = loadConfig({ NODE_ENV: "test", PORT: "0", TALLYSTICK_JWT_SECRET: secret, DATABASE_URL: "postgres://x/y" });
+  const config = loadConfig({
+    NODE_ENV: "test",
+    PORT: "0",
+    TALLYSTICK_JWT_SECRET: secret,
+    DATABASE_URL: "postgres://x/y",
+  });
   const log = pino({ level: "silent" });
 
   test.each([
@@ -95,7 +100,11 @@ describe("the server refuses to start as a login with rights of its own", () => 
   test.each([
     ["bypasses row level security", "alter role %s bypassrls", "bypasses row level security"],
     ["inherits", "grant tallystick_admin to %s with inherit true", "inherits the rights of tallystick_admin"],
-    ["may become the owner", "grant tallystick_owner to %s with inherit false, set true", "may become pg_database_owner, tallystick_owner"],
+    [
+      "may become the owner",
+      "grant tallystick_owner to %s with inherit false, set true",
+      "may become pg_database_owner, tallystick_owner",
+    ],
     ["may create roles", "alter role %s createrole", "may create roles"],
   ])("that %s", async (_name, change, problem) => {
     const role = `test_login_${Math.random().toString(36).slice(2, 10)}`;

@@ -133,7 +133,7 @@ describe("the books change while all post", () => {
       }
       const answers = [];
       do answers.push(...(await postBatch(client, tenantId, [{ postings: transfer(frozen, other, 1) }])));
-      while (answers.at(-1)?.code === null && answers.length < 400);
+      while (answers.at(-1)?.code === null && answers.length < 100);
       return answers;
     });
     const counts = tally(results.flatMap((answers) => answers ?? []));
@@ -169,7 +169,7 @@ describe("the books change while all post", () => {
       const item = { postings, effectiveAt: "2025-06-30T12:00:00Z" };
       const answers = [];
       do answers.push(...(await postBatch(client, tenantId, [item])));
-      while (answers.at(-1)?.code === null && answers.length < 400);
+      while (answers.at(-1)?.code === null && answers.length < 100);
       return answers;
     });
     expect(tally(results.flatMap((answers) => answers ?? []))).toEqual({ posted: atClose, LG309: crowd.size - 1 });
@@ -189,7 +189,7 @@ test("a batch whose connection is killed has an effect wholly or not at all, and
   const tenantId = await crowd.tenant();
   const accounts = await openAccounts(crowd.pool, tenantId, 6);
   const size = 60;
-  let killed = 0;
+  let [killed, survived] = [0, 0];
   await crowd.all(async (client, number) => {
     if (number >= 16) return;
     const items = Array.from({ length: size }, (_, i) => ({
@@ -201,17 +201,19 @@ test("a batch whose connection is killed has an effect wholly or not at all, and
         const { rows } = await victim.query<{ pid: number }>("select pg_backend_pid() as pid");
         const answer = postBatch(victim, tenantId, items).catch(nothingUnlessDeadlock);
         if (attempt < 3) {
-          await client.query("select pg_sleep($1)", [((number * 7 + attempt * 5) % 16) / 400]);
+          await client.query("select pg_sleep($1)", [((number * 7 + attempt * 5) % 16) / 60]);
           await client.query("select pg_terminate_backend($1)", [rows[0]?.pid]);
         }
         return answer;
       });
       if (results.length === 0) killed += 1;
-      else expect([{ posted: size }, { replayed: size }]).toContainEqual(tally(results));
+      else if (attempt < 3) survived += 1;
+      if (results.length > 0) expect([{ posted: size }, { replayed: size }]).toContainEqual(tally(results));
       if (attempt === 3) expect(results.length).toBe(size);
     }
   });
-  expect(killed).toBeGreaterThan(0);
+  // Some before, some after the end of their batch; else the test has tested only half.
+  expect(Math.min(killed, survived)).toBeGreaterThan(0);
   expect(await countTransactions(crowd.pool, tenantId)).toBe(16 * size);
 });
 

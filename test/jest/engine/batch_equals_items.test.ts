@@ -3,7 +3,7 @@ import fc from "fast-check";
 import pg from "pg";
 import { findViolations, postBatch, type TransactionInput, type TransactionResult } from "../../support/ledger.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
-import { type Reserved, type Sketch, sketch, toItem } from "./items.ts";
+import { type Sketch, sketch, toItem } from "./items.ts";
 import { available, decide, loadModel, type Model, type Outcome, payloadOf } from "./model.ts";
 import { buildWorld, isClosed, type World } from "./world.ts";
 
@@ -76,15 +76,13 @@ async function compare({ prefix, sketches, mayExpire }: Case): Promise<string[]>
   const { tenantId } = world;
   const keys = new Map(world.keys);
   const before = await loadModel(client, tenantId, keys, isClosed);
-  const reserved: Reserved = (id) => before.transactions.get(id)?.lines ?? [];
-  const first = prefix.map((s) => toItem(world, world.targetIds, reserved, s));
+  const first = prefix.map((s) => toItem(world, world.targetIds, before, s));
   if (first.length > 0) remember(keys, first, await postBatch(client, tenantId, first, { mayExpire }));
 
   const model = await loadModel(client, tenantId, keys, isClosed);
   const known = [...model.transactions.keys()];
   const made = known.filter((id) => !before.transactions.has(id));
-  const reservedNow: Reserved = (id) => model.transactions.get(id)?.lines ?? [];
-  const items = sketches.map((s) => toItem(world, [...made, ...made, ...world.targetIds], reservedNow, s));
+  const items = sketches.map((s) => toItem(world, [...made, ...made, ...world.targetIds], model, s));
 
   await client.query("savepoint start");
   const together = await postBatch(client, tenantId, items, { mayExpire });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import type { ConditionInput, Kind, PostingInput, TransactionInput } from "../../support/ledger.ts";
+import { available, type Line, type Model } from "./model.ts";
 import type { World } from "./world.ts";
 
 /** What an item resolves or reverses, by number, and the part to post of it. */
@@ -109,23 +110,21 @@ export const sketch: fc.Arbitrary<Sketch> = fc.record({
   timeoutSeconds: seldom(fc.constantFrom(0, 1000, 7200, 315_360_001)),
   description: seldom(fc.constantFrom("", "a description", "x".repeat(1001))),
   metadata: seldom(fc.constantFrom<unknown[]>({}, { a: [1, "é"] }, [1], "text")),
-  conditions: seldom(
+  // In distances from what holds before the batch: items of the batch move it by a few.
+  conditions: sometimes(
     fc.array(
       fc.record({
         account,
-        minimum: sometimes(fc.integer({ min: -60, max: 60 })),
-        version: sometimes(fc.nat({ max: 8 })),
+        minimum: sometimes(fc.integer({ min: -60, max: 30 })),
+        version: sometimes(fc.nat({ max: 3 })),
       }),
-      { minLength: 1, maxLength: 3 },
+      { minLength: 1, maxLength: 2 },
     ),
   ),
 });
 
-/** What a part-post can name of a transaction: its reservations. */
-export type Reserved = (id: string) => { accountId: string; direction: "credit" | "debit"; pending: bigint }[];
-
-/** The item that a sketch stands for. */
-export function toItem(world: World, targets: string[], reserved: Reserved, s: Sketch): TransactionInput {
+/** The item that a sketch stands for, in the books of the model. */
+export function toItem(world: World, targets: string[], model: Model, s: Sketch): TransactionInput {
   if (s.what === "base") return disturbed(world, s);
   const item: TransactionInput = {};
   const target = targets[s.target.number % targets.length] ?? "";
@@ -135,13 +134,13 @@ export function toItem(world: World, targets: string[], reserved: Reserved, s: S
   } else if (s.what === "resolve") {
     item.pendingId = target;
     item.kind = s.kind === "void_pending" || s.kind === "expire_pending" ? s.kind : "post_pending";
-    const postings = item.kind === "post_pending" ? partOf(reserved(target), s) : undefined;
+    const postings = item.kind === "post_pending" ? partOf(model.transactions.get(target)?.lines ?? [], s) : undefined;
     if (postings) item.postings = postings;
   } else {
     if (s.kind === "pending" || s.kind === "posted" || s.what === "raw") item.kind = s.kind ?? "posted";
     item.postings = s.what === "raw" ? rawPostings(world, s) : newPostings(world, s);
   }
-  return { ...item, ...decoration(world, s) };
+  return { ...item, ...decoration(world, model, s) };
 }
 
 /** An item whose key has taken effect, as it was or with one field changed. */
@@ -169,7 +168,7 @@ function rawPostings(world: World, s: Sketch): PostingInput[] {
   }));
 }
 
-function partOf(lines: ReturnType<Reserved>, s: Sketch): PostingInput[] | undefined {
+function partOf(lines: Line[], s: Sketch): PostingInput[] | undefined {
   const { part: wanted } = s.target;
   if (wanted === undefined || lines.length === 0) return undefined;
   if ("all" in wanted) {
@@ -184,14 +183,16 @@ function partOf(lines: ReturnType<Reserved>, s: Sketch): PostingInput[] | undefi
   });
 }
 
-function decoration(world: World, s: Sketch): TransactionInput {
-  const conditions = s.conditions?.map(
-    ({ account: number, minimum, version }): ConditionInput => ({
-      accountId: accountOf(world, number),
-      ...(minimum === undefined ? {} : { minimumAvailable: minimum }),
-      ...(version === undefined ? {} : { version }),
-    }),
-  );
+function decoration(world: World, model: Model, s: Sketch): TransactionInput {
+  const conditions = s.conditions?.map(({ account: number, minimum, version }): ConditionInput => {
+    const accountId = accountOf(world, number);
+    const held = model.accounts.get(accountId);
+    return {
+      accountId,
+      ...(minimum === undefined ? {} : { minimumAvailable: BigInt(minimum) + (held ? available(held) : 0n) }),
+      ...(version === undefined ? {} : { version: BigInt(version) + (held?.version ?? 0n) }),
+    };
+  });
   return {
     ...(s.key === undefined ? {} : { idempotencyKey: s.key }),
     ...(s.effectiveAt === undefined ? {} : { effectiveAt: s.effectiveAt }),

@@ -52,12 +52,8 @@ const limit = 10n ** 38n;
 /** The payload that a key stands for. */
 export function payloadOf(item: TransactionInput): string {
   const { idempotencyKey: _, kind = "posted", ...fields } = item;
-  return JSON.stringify([
-    kind,
-    ...Object.entries(fields)
-      .filter(([, value]) => value !== undefined)
-      .sort(),
-  ]);
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return JSON.stringify([kind, ...given.sort()], (_key, value) => (typeof value === "bigint" ? String(value) : value));
 }
 
 /** Decides one transaction, and applies it if it is accepted. */
