@@ -1,5 +1,4 @@
-import "./src/graphql/environment.ts";
-import "postgraphile";
+import "./src/graphql/graphile.ts";
 import { makePgService } from "postgraphile/adaptors/pg";
 import { loadConfig } from "./src/config.ts";
 import { schemaPreset } from "./src/graphql/preset.ts";

@@ -104,8 +104,7 @@ function postingLoad(books: Books, shape: Shape, seconds: number): Load {
     const postings = `{\\"(${debit},debit,${amount})\\",\\"(${credit},credit,${amount})\\"}`;
     return `(posted,"${postings}",${key()},,,,,,,)`;
   };
-  const quoted = (random: () => number): string =>
-    `"${item(random).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  const quoted = (random: () => number): string => `"${item(random).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
   const batch = (random: () => number): Statement => ({
     text: "select count(*) from unnest(app_public.post_transactions($1))",
     values: [`{${Array.from({ length: shape.size }, () => quoted(random)).join(",")}}`],

@@ -8,7 +8,10 @@ type Urls = DatabaseUrls & { superuser: string };
 
 /** The questions, as the accountant of the tenant asks them; $1 is the account, $2 a moment, $3 a version. */
 const questions: { name: string; sql: string }[] = [
-  { name: "balance now", sql: "select (app_public.accounts_balance(a)).posted from app_public.accounts a where a.id = $1" },
+  {
+    name: "balance now",
+    sql: "select (app_public.accounts_balance(a)).posted from app_public.accounts a where a.id = $1",
+  },
   {
     name: "balance known at a past moment",
     sql: "select (app_public.accounts_balance(a, known_at => $2)).posted from app_public.accounts a where a.id = $1",

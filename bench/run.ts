@@ -23,14 +23,13 @@ const { values } = parseArgs({
 });
 const say = (message: string): void => void process.stderr.write(`${message}\n`);
 const started = performance.now();
-const progress = (name: string): void => say(`${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s  ${name}`);
+const progress = (name: string): void =>
+  say(`${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s  ${name}`);
 
 const figures = await withScratchServer({ profile: "durable" }, async ({ createDatabase }) => {
   progress("a server, migrated");
   const urls = await createDatabase("bench");
-  await withClient(urls.owner, (client) =>
-    client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8")),
-  );
+  await withClient(urls.owner, (client) => client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8")));
   const books = await openBooks(urls.owner, Number(values.accounts));
   const posting = await measurePosting(books, {
     rounds: Number(values.rounds),

@@ -1,4 +1,4 @@
-import "./graphql/environment.ts";
+import "./graphql/graphile.ts";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";

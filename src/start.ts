@@ -106,7 +106,12 @@ async function seedIfEmpty(database: Database, say: (message: string) => void): 
 }
 
 /** In development, with the demonstration in the books: tokens that are ready and things to try. */
-async function greet(config: Config, database: Database, apiUrl: string, say: (message: string) => void): Promise<void> {
+async function greet(
+  config: Config,
+  database: Database,
+  apiUrl: string,
+  say: (message: string) => void,
+): Promise<void> {
   if (config.environment !== "development") return;
   const { rows } = await withClient(database.adminUrl, (client) =>
     client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [demoTenant]),

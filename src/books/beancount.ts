@@ -97,7 +97,7 @@ function facts({ id, date, time, reverses, source }: ExportedTransaction): strin
 function quoteText(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced.
   const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
-  return `"${line.replaceAll("\\", "\\").replaceAll('"', '\\"')}"`;
+  return `"${line.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
 /** Beancount reads the years 1700 to 2099. */

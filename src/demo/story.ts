@@ -54,19 +54,33 @@ export function tellStory(now: Date, random: () => number): StoryTransaction[] {
   const story: StoryTransaction[] = [];
   let clearing = 0;
   const held = new Map<string, number>(demoWallets.map(({ name }) => [name, 0]));
-  const add = (at: number, description: string, postings: StoryPosting[], more: Partial<StoryTransaction> = {}): void => {
+  const add = (
+    at: number,
+    description: string,
+    postings: StoryPosting[],
+    more: Partial<StoryTransaction> = {},
+  ): void => {
     story.push({ key: `demo-${story.length + 1}`, kind: "posted", at: new Date(at), description, postings, ...more });
   };
   const some = (low: number, high: number): number => Math.floor(low + random() * (high - low));
   const anyOf = <T>(items: readonly T[]): T => items[some(0, items.length)] as T;
   const start = now.getTime() - 90 * day;
 
-  add(start, "Capital paid in", [["assets:bank", 25_000_000], ["equity:capital", -25_000_000]]);
+  add(start, "Capital paid in", [
+    ["assets:bank", 25_000_000],
+    ["equity:capital", -25_000_000],
+  ]);
   for (let today = 0; today < 90; today += 1) {
     const morning = start + today * day + 9 * 3_600_000;
     if (today % 30 === 0) {
-      add(morning, "Office rent", [["expenses:rent", 240_000], ["assets:bank", -240_000]]);
-      add(morning + 60_000, "Salaries", [["expenses:salaries", 1_450_000], ["assets:bank", -1_450_000]]);
+      add(morning, "Office rent", [
+        ["expenses:rent", 240_000],
+        ["assets:bank", -240_000],
+      ]);
+      add(morning + 60_000, "Salaries", [
+        ["expenses:salaries", 1_450_000],
+        ["assets:bank", -1_450_000],
+      ]);
     }
     for (const { name } of demoWallets) {
       const wallet = walletOf(name);
@@ -74,7 +88,10 @@ export function tellStory(now: Date, random: () => number): StoryTransaction[] {
       const at = morning + some(0, 10 * 3_600_000);
       if (balance < 2_000 || random() < 0.1) {
         const amount = some(20, 120) * 100;
-        add(at, `Top-up by card, ${name}`, [["assets:card clearing", amount], [wallet, -amount]]);
+        add(at, `Top-up by card, ${name}`, [
+          ["assets:card clearing", amount],
+          [wallet, -amount],
+        ]);
         held.set(name, balance + amount);
         clearing += amount;
       } else if (random() < 0.55) {
@@ -91,7 +108,10 @@ export function tellStory(now: Date, random: () => number): StoryTransaction[] {
       } else if (random() < 0.3) {
         const friend = anyOf(demoWallets.filter((other) => other.name !== name)).name;
         const amount = some(100, Math.floor(balance * 0.3));
-        add(at, `${name} to ${friend}`, [[wallet, amount], [walletOf(friend), -amount]]);
+        add(at, `${name} to ${friend}`, [
+          [wallet, amount],
+          [walletOf(friend), -amount],
+        ]);
         held.set(name, balance - amount);
         held.set(friend, (held.get(friend) ?? 0) + amount);
       }
@@ -109,7 +129,15 @@ export function tellStory(now: Date, random: () => number): StoryTransaction[] {
   const reserving: Partial<StoryTransaction> = { kind: "pending", timeoutSeconds: 7 * 86_400 };
   for (const { name } of demoWallets.slice(0, 3)) {
     const amount = Math.max(1, Math.floor((held.get(name) ?? 0) * 0.25));
-    add(now.getTime() - 3_600_000, `Hotel deposit, ${name}`, [[walletOf(name), amount], ["liabilities:merchants", -amount]], reserving);
+    add(
+      now.getTime() - 3_600_000,
+      `Hotel deposit, ${name}`,
+      [
+        [walletOf(name), amount],
+        ["liabilities:merchants", -amount],
+      ],
+      reserving,
+    );
   }
   return story.sort((one, other) => one.at.getTime() - other.at.getTime());
 }

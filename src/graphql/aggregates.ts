@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 
 /** What postings may be grouped by: few groups each, and days rather than instants. */
 const groups = new Set(["ACCOUNT_ID", "CURRENCY_CODE", "DIRECTION", "EFFECTIVE_AT_TRUNCATED_TO_DAY"]);

@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 
 /**
  * Descriptions that SQL has no place for: arguments and the labels of enums cannot carry a comment. Types,

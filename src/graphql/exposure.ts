@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 import { TYPES } from "postgraphile/@dataplan/pg";
 
 /**

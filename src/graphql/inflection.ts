@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 
 /**
  * Names. Every key of the ledger begins with `tenant_id`, which no client ever sees: it is left out of

@@ -1,3 +1,4 @@
+import "./graphile.ts";
 import type { GrafastSubscriber } from "postgraphile/grafast";
 import { SafeError } from "postgraphile/grafast";
 

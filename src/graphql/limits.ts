@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 import { depthLimit } from "@graphile/depth-limit";
 import {
   type ASTVisitor,

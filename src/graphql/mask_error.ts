@@ -1,3 +1,4 @@
+import "./graphile.ts";
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { SafeError } from "postgraphile/grafast";

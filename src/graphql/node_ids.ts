@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 import { access, constant, context, inhibitOnNull, list } from "postgraphile/grafast";
 
 /**

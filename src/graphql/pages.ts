@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 import { lambda, SafeError, type Step } from "postgraphile/grafast";
 
 export const defaultPageSize = 20;

@@ -1,3 +1,4 @@
+import "./graphile.ts";
 import { createHash } from "node:crypto";
 import type pg from "pg";
 import { makePgService } from "postgraphile/adaptors/pg";

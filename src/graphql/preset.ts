@@ -1,5 +1,4 @@
-import "./environment.ts";
-import "postgraphile";
+import "./graphile.ts";
 import { PgAggregatesPreset } from "@graphile/pg-aggregates";
 import { PgSimplifyInflectionPreset } from "@graphile/simplify-inflection";
 import type pg from "pg";

@@ -1,4 +1,4 @@
-import "./environment.ts";
+import "./graphile.ts";
 import pg from "pg";
 import { pino } from "pino";
 import { postgraphile } from "postgraphile";

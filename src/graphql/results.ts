@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 import { context } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
 

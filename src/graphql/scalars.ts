@@ -1,4 +1,4 @@
-import "postgraphile";
+import "./graphile.ts";
 import { GraphQLError, Kind, type ValueNode } from "postgraphile/graphql";
 
 /** 38 digits is what the domain app_public.amount takes; leading zeros and "+" are not how we write numbers. */

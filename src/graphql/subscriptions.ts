@@ -1,3 +1,4 @@
+import "./graphile.ts";
 import { context, get, lambda, listen, object, type Step } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
 import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents } from "./ledger_events.ts";

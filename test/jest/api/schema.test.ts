@@ -90,7 +90,8 @@ test("what is written is written by the functions whose names are promised", () 
     ]),
   );
   expect(
-    mutations.filter((name) => /^(create|update|delete)(Account|Transaction|Posting|Tenant|Refusal)/.test(name)),
+    // No table can be written directly; functions have verbs of their own, or take what they change by its id.
+    mutations.filter((name) => /^delete|^(create|update)(Account|Transaction|Posting|Tenant|Refusal)(By.*)?$/.test(name)),
   ).toEqual([]);
 });
 

@@ -30,15 +30,20 @@ create function pg_temp.post_many(code text, count integer) returns void languag
   from generate_series(1, count) n
 $$;
 
--- How often a random question is answered otherwise than by reading all postings.
+-- How often a random question is answered otherwise than by reading all postings. Half of the moments
+-- asked for are effective times that occur.
 create function pg_temp.mismatches(code text, questions integer) returns bigint language sql as $$
   select count(*)
   from (
-    select a.tenant_id, a.id, timestamptz '2025-12-31' + random() * interval '6 days' as as_of,
+    select a.tenant_id, a.id,
+      date_bin(
+        (array['1 microsecond', '1 minute', '1 day'])[1 + n % 3]::interval,
+        timestamptz '2025-12-31' + random() * interval '6 days', timestamptz '2025-12-31'
+      ) as as_of,
       floor(random() * (b.version + 1))::bigint as version
     from app_public.accounts a
     join app_public.account_balances b on b.tenant_id = a.tenant_id and b.account_id = a.id
-    cross join generate_series(1, questions)
+    cross join generate_series(1, questions) n
     where a.tenant_id = tests.tenant('acme') and a.code = mismatches.code
   ) q
   cross join lateral app_hidden.posted_as_of(q.tenant_id, array[q.id], array[q.version], q.as_of) r

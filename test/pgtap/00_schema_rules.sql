@@ -1,0 +1,304 @@
+/*
+ * The style sheet of the database, executable over its catalog: a new object is covered by itself, and
+ * one that is granted to anybody fails until it has its line below.
+ */
+begin;
+select plan(26);
+
+create temp view ours as
+select oid, nspname from pg_namespace where nspname in ('app_public', 'app_hidden', 'app_private', 'checks');
+
+create temp view our_tables as
+select c.oid, c.oid::regclass::text as name, o.nspname, c.relname, c.relrowsecurity, c.relforcerowsecurity
+from pg_class c join ours o on o.oid = c.relnamespace
+where c.relkind in ('r', 'p');
+
+-- Those of a tenant: all but what is the same for everyone, and the tenants themselves.
+create temp view tenant_tables as
+select * from our_tables
+where name not in ('app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants');
+
+create temp view our_functions as
+select p.*, p.oid::regprocedure::text as signature, o.nspname
+from pg_proc p join ours o on o.oid = p.pronamespace;
+
+--------------------------------------------------------------------------------------------------
+-- Access
+
+/*
+ * Who may do what: privilege, object, roles. `signed-in` is customer, teller, accountant, auditor and
+ * admin; `staff` the same without customer. Nothing is granted to any other role but the owner. No write
+ * to any table: all writing is done by functions.
+ */
+create temp table granted (privilege text, object text, roles text) on commit drop;
+insert into granted values
+  ('execute', 'app_hidden.balance_of', 'signed-in'),
+  ('execute', 'app_hidden.counters_at', 'signed-in'),
+  ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous worker'),
+  ('execute', 'app_hidden.current_user_account_ids', 'signed-in'),
+  ('execute', 'app_hidden.current_user_id', 'signed-in anonymous worker'),
+  ('execute', 'app_hidden.format_amount', 'signed-in worker'),
+  ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
+  ('execute', 'app_hidden.has_migration', 'anonymous'),
+  ('execute', 'app_hidden.posted_as_of', 'signed-in'),
+  ('execute', 'app_hidden.refusal_catalog', 'anonymous'),
+  ('execute', 'app_hidden.total_of', 'signed-in'),
+  ('execute', 'app_hidden.versions_at', 'signed-in'),
+  ('execute', 'app_private.expire_pending', 'worker'),
+  ('execute', 'app_private.fold_postings', 'worker'),
+  ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_public.account', 'signed-in'),
+  ('execute', 'app_public.account_by_code', 'signed-in'),
+  ('execute', 'app_public.accounts_balance', 'signed-in'),
+  ('execute', 'app_public.accounts_maximum_balance_formatted', 'signed-in'),
+  ('execute', 'app_public.accounts_minimum_balance_formatted', 'signed-in'),
+  ('execute', 'app_public.accounts_statement', 'signed-in'),
+  ('execute', 'app_public.accounts_subtree_balances', 'signed-in'),
+  ('execute', 'app_public.add_account_to_set', 'accountant admin'),
+  ('execute', 'app_public.add_set_to_set', 'accountant admin'),
+  ('execute', 'app_public.allocate', 'signed-in'),
+  ('execute', 'app_public.balance_available_formatted', 'signed-in'),
+  ('execute', 'app_public.balance_pending_formatted', 'signed-in'),
+  ('execute', 'app_public.balance_posted_formatted', 'signed-in'),
+  ('execute', 'app_public.balance_sheet', 'staff'),
+  ('execute', 'app_public.close_account', 'accountant admin'),
+  ('execute', 'app_public.close_period', 'accountant admin'),
+  ('execute', 'app_public.convert_amount', 'signed-in'),
+  ('execute', 'app_public.create_account_set', 'accountant admin'),
+  ('execute', 'app_public.create_currency', 'accountant admin'),
+  ('execute', 'app_public.currency', 'signed-in'),
+  ('execute', 'app_public.current_tenant', 'signed-in'),
+  ('execute', 'app_public.freeze_account', 'teller accountant admin'),
+  ('execute', 'app_public.income_statement', 'staff'),
+  ('execute', 'app_public.open_account', 'teller accountant admin'),
+  ('execute', 'app_public.open_period', 'accountant admin'),
+  ('execute', 'app_public.post_conversion', 'teller accountant admin'),
+  ('execute', 'app_public.post_pending_transaction', 'teller accountant admin'),
+  ('execute', 'app_public.post_transaction', 'teller accountant admin'),
+  ('execute', 'app_public.post_transactions', 'teller accountant admin'),
+  ('execute', 'app_public.postings_amount', 'signed-in'),
+  ('execute', 'app_public.postings_amount_formatted', 'signed-in'),
+  ('execute', 'app_public.rebuild_balances', 'admin'),
+  ('execute', 'app_public.remove_account_from_set', 'accountant admin'),
+  ('execute', 'app_public.remove_set_from_set', 'accountant admin'),
+  ('execute', 'app_public.report_row_amount_formatted', 'staff'),
+  ('execute', 'app_public.resulting_balance_available_formatted', 'signed-in'),
+  ('execute', 'app_public.resulting_balance_pending_formatted', 'signed-in'),
+  ('execute', 'app_public.resulting_balance_posted_formatted', 'signed-in'),
+  ('execute', 'app_public.reverse_transaction', 'accountant admin'),
+  ('execute', 'app_public.set_account_limits', 'accountant admin'),
+  ('execute', 'app_public.set_exchange_rate', 'accountant admin'),
+  ('execute', 'app_public.statement_line_amount_formatted', 'signed-in'),
+  ('execute', 'app_public.statement_line_posted_formatted', 'signed-in'),
+  ('execute', 'app_public.total_balance_balance_formatted', 'signed-in'),
+  ('execute', 'app_public.transaction', 'signed-in'),
+  ('execute', 'app_public.transaction_by_idempotency_key', 'signed-in'),
+  ('execute', 'app_public.transactions_status', 'signed-in'),
+  ('execute', 'app_public.trial_balance', 'staff'),
+  ('execute', 'app_public.trial_balance_row_balance_formatted', 'staff'),
+  ('execute', 'app_public.trial_balance_row_credits_formatted', 'staff'),
+  ('execute', 'app_public.trial_balance_row_debits_formatted', 'staff'),
+  ('execute', 'app_public.unfreeze_account', 'accountant admin'),
+  ('execute', 'app_public.update_account', 'accountant admin'),
+  ('execute', 'app_public.verify_ledger', 'accountant auditor admin'),
+  ('execute', 'app_public.void_pending_transaction', 'teller accountant admin'),
+  ('select', 'app_hidden.open_reservations', 'signed-in'),
+  ('select', 'app_hidden.posting_block_entries', 'signed-in'),
+  ('select', 'app_hidden.posting_blocks', 'signed-in'),
+  ('select', 'app_private.carried_residues', 'accountant auditor admin'),
+  ('select', 'app_private.open_reservations', 'signed-in'),
+  ('select', 'app_public.account_balances', 'signed-in'),
+  ('select', 'app_public.account_set_members', 'staff'),
+  ('select', 'app_public.account_sets', 'staff'),
+  ('select', 'app_public.accounting_periods', 'staff'),
+  ('select', 'app_public.accounts', 'signed-in'),
+  ('select', 'app_public.closing_transactions', 'staff'),
+  ('select', 'app_public.conversions', 'signed-in'),
+  ('select', 'app_public.currencies', 'signed-in'),
+  ('select', 'app_public.exchange_rates', 'signed-in'),
+  ('select', 'app_public.iso_currencies', 'signed-in anonymous'),
+  ('select', 'app_public.postings', 'signed-in'),
+  ('select', 'app_public.refusals', 'signed-in anonymous'),
+  ('select', 'app_public.tenants', 'signed-in'),
+  ('select', 'app_public.transactions', 'signed-in'),
+  ('select', 'checks.account_sets_in_a_circle', 'accountant auditor admin'),
+  ('select', 'checks.balances_that_differ', 'accountant auditor admin'),
+  ('select', 'checks.balances_unlike_their_account', 'accountant auditor admin'),
+  ('select', 'checks.broken_posting_chains', 'accountant auditor admin'),
+  ('select', 'checks.conversions_that_do_not_add_up', 'accountant auditor admin'),
+  ('select', 'checks.created_at_not_rising', 'accountant auditor admin'),
+  ('select', 'checks.duplicated_idempotency_keys', 'accountant auditor admin'),
+  ('select', 'checks.exceeded_limits', 'accountant auditor admin'),
+  ('select', 'checks.open_reservations_that_differ', 'accountant auditor admin'),
+  ('select', 'checks.orphaned_postings', 'accountant auditor admin'),
+  ('select', 'checks.pending_transactions_resolved_twice', 'accountant auditor admin'),
+  ('select', 'checks.postings_in_another_currency', 'accountant auditor admin'),
+  ('select', 'checks.postings_on_closed_accounts', 'accountant auditor admin'),
+  ('select', 'checks.postings_unlike_their_transaction', 'accountant auditor admin'),
+  ('select', 'checks.resolutions_that_do_not_fit', 'accountant auditor admin'),
+  ('select', 'checks.reversals_that_do_not_fit', 'accountant auditor admin'),
+  ('select', 'checks.transactions_in_closed_periods', 'accountant auditor admin'),
+  ('select', 'checks.transactions_reversed_twice', 'accountant auditor admin'),
+  ('select', 'checks.transactions_with_too_few_postings', 'accountant auditor admin'),
+  ('select', 'checks.unbalanced_transactions', 'accountant auditor admin'),
+  ('usage', 'app_hidden', 'signed-in anonymous worker'),
+  ('usage', 'app_private', 'worker'),
+  ('usage', 'app_public', 'signed-in anonymous worker'),
+  ('usage', 'checks', 'accountant auditor admin');
+
+create temp view granted_roles as
+select g.privilege, g.object, 'tallystick_' || r.role as role
+from granted g
+cross join lateral regexp_split_to_table(
+  replace(replace(g.roles, 'signed-in', 'customer staff'), 'staff', 'teller accountant auditor admin'), ' ') as r (role);
+
+create temp view actual_grants as
+select lower(a.privilege_type) as privilege, a.object, coalesce(r.rolname, 'PUBLIC') as role
+from (
+  select (aclexplode(c.relacl)).*, c.oid::regclass::text as object
+  from pg_class c join ours o on o.oid = c.relnamespace
+  union all
+  select (aclexplode(t.attacl)).*, c.name || '.' || t.attname
+  from pg_attribute t join our_tables c on c.oid = t.attrelid
+  union all
+  select (aclexplode(coalesce(f.proacl, acldefault('f', f.proowner)))).*, f.nspname || '.' || f.proname
+  from our_functions f
+  union all
+  select (aclexplode(n.nspacl)).*, n.nspname
+  from pg_namespace n join ours o on o.oid = n.oid
+) a
+left join pg_roles r on r.oid = a.grantee
+where r.rolname is distinct from 'tallystick_owner';
+
+select is_empty(
+  'select * from actual_grants where role <> ''PUBLIC'' except select privilege, object, role from granted_roles',
+  'nothing is granted that is not in the list');
+select is_empty(
+  'select privilege, object, role from granted_roles except select * from actual_grants',
+  'everything in the list is granted');
+select is(
+  (select string_agg(privilege || ' ' || object, ', ') from actual_grants where role = 'PUBLIC'),
+  'execute app_private.refuse_amount',
+  'PUBLIC executes nothing but what the check of amounts needs');
+select is_empty(
+  'select name from our_tables where not (relrowsecurity and relforcerowsecurity)',
+  'row level security is enabled and forced on every table');
+select is_empty(
+  $$select name from our_tables t where not exists (
+    select from pg_policy p where p.polrelid = t.oid and p.polname = 'owner_all'
+    and p.polroles = array['tallystick_owner'::regrole::oid] and pg_get_expr(p.polqual, p.polrelid) = 'true')$$,
+  'the owner''s functions work on every table');
+select is_empty(
+  $$select t.name, p.polname from pg_policy p join our_tables t on t.oid = p.polrelid
+    where p.polname <> 'owner_all' and (p.polcmd <> 'r' or p.polname !~ '^select_[a-z_]+$' or 0 = any (p.polroles))$$,
+  'every other policy is for reading, by named roles, and called select_…');
+select is_empty(
+  $$select tablename, policyname from pg_policies p join ours o on o.nspname = p.schemaname
+    where regexp_replace(qual, '\( SELECT app_hidden\.current_\w+\(\) AS current_\w+\)', '', 'g') ~ 'current_'$$,
+  'policies read the context once a query');
+select is_empty(
+  $$select c.oid::regclass from pg_class c join ours o on o.oid = c.relnamespace
+    where c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)$$,
+  'a view shows nobody more than its tables do');
+select is_empty(
+  $$select c.oid::regclass from pg_class c join ours o on o.oid = c.relnamespace where c.relowner <> 'tallystick_owner'::regrole
+    union all select oid from our_functions where proowner <> 'tallystick_owner'::regrole$$,
+  'everything belongs to the owner');
+
+--------------------------------------------------------------------------------------------------
+-- Functions
+
+select is_empty(
+  $$select signature from our_functions where prosecdef
+    and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)$$,
+  'security definer comes with the exact search_path');
+select is_empty(
+  $$select signature from our_functions f join pg_language l on l.oid = f.prolang where l.lanname = 'plpgsql'
+    and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)$$,
+  'so does plpgsql');
+select is_empty(
+  'select nspname, proname from our_functions group by 1, 2 having count(*) > 1',
+  'no function is overloaded');
+select is_empty(
+  $$select signature from our_functions where provariadic <> 0 or (prorettype = 'record'::regtype and proargmodes is null)$$,
+  'none is variadic or returns a bare record');
+select is_empty(
+  $$select signature from our_functions f join pg_language l on l.oid = f.prolang
+    where f.prorettype = 'trigger'::regtype and f.proname !~ '^tg_(_|[a-z_]+?__)[a-z_]+$'$$,
+  'trigger functions are called tg__task or tg_table__task');
+
+--------------------------------------------------------------------------------------------------
+-- Tables
+
+select is_empty(
+  $$select i.indexrelid::regclass from pg_index i join tenant_tables t on t.oid = i.indrelid
+    where (select a.attname from pg_attribute a where a.attrelid = i.indrelid and a.attnum = i.indkey[0])
+      is distinct from 'tenant_id'$$,
+  'tenant_id comes first in every key and index of what a tenant owns');
+select is_empty(
+  $$select c.conname from pg_constraint c join tenant_tables t on t.oid = c.conrelid
+    where c.contype = 'f'
+      and (select a.attname from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1]) <> 'tenant_id'$$,
+  'and in every foreign key, so that none crosses tenants');
+select is_empty(
+  $$select conname from pg_constraint c join our_tables t on t.oid = c.conrelid where c.contype = 'f' and c.confdeltype <> 'r'$$,
+  'what is referred to is not deleted');
+select is_empty(
+  $$select c.conrelid::regclass, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
+    where c.contype = 'f' and not exists (
+      select from pg_index i where i.indrelid = c.conrelid
+        and (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey[1:2]
+    )$$,
+  'every foreign key has an index that starts with its first columns');
+select is_empty(
+  $$select t.name, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
+    where not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
+      when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$' when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
+      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$')$$,
+  'constraints are named after their table, a check by its rule in words');
+select is_empty(
+  $$select i.indexrelid::regclass from pg_index i join our_tables t on t.oid = i.indrelid
+    join pg_class c on c.oid = i.indexrelid
+    where not starts_with(c.relname, t.relname || '_') or c.relname !~ '_(pkey|key|idx)$'$$,
+  'so are indexes');
+select is_empty(
+  $$select t.name, g.tgname from pg_trigger g join our_tables t on t.oid = g.tgrelid
+    where not g.tgisinternal and g.tgname !~ '^_[0-9]{3}_[a-z_]+$'$$,
+  'triggers are called _NNN_task');
+select is_empty(
+  $$select t.name, a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a join our_tables t on t.oid = a.attrelid
+    where a.attnum > 0 and not a.attisdropped
+      and format_type(a.atttypid, a.atttypmod) ~ '^(real|double precision|money|timestamp.* without|time |character|json)(\W|$)'$$,
+  'no floats, no times without a zone, no varchar(n), no json');
+select is_empty(
+  $$select t.name, a.attname from pg_attribute a join our_tables t on t.oid = a.attrelid
+    join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where pg_get_expr(d.adbin, d.adrelid) ~ 'nextval'$$,
+  'no serials');
+
+--------------------------------------------------------------------------------------------------
+-- Documentation
+
+select is_empty(
+  $$select signature from our_functions where nspname = 'app_public' and obj_description(oid, 'pg_proc') is null$$,
+  'every function that is exposed has a comment');
+select is_empty(
+  $$select oid::regclass::text from pg_class where relnamespace = 'app_public'::regnamespace and relkind in ('r', 'p', 'v')
+      and obj_description(oid, 'pg_class') is null
+    union all
+    select oid::regclass::text from pg_class where relnamespace = 'checks'::regnamespace and obj_description(oid, 'pg_class') is null
+    union all
+    select t.oid::regtype::text from pg_type t left join pg_class c on c.oid = t.typrelid
+    where t.typnamespace = 'app_public'::regnamespace and t.typelem = 0
+      and (t.typtype in ('e', 'd') or c.relkind = 'c')
+      and coalesce(obj_description(t.oid, 'pg_type'), obj_description(c.oid, 'pg_class')) is null$$,
+  'so has every table, view and type');
+select is_empty(
+  $$select c.oid::regclass, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where c.relnamespace = 'app_public'::regnamespace and c.relkind in ('r', 'p', 'v', 'c')
+      and a.attnum > 0 and not a.attisdropped and a.attname <> 'tenant_id'
+      and col_description(c.oid, a.attnum) is null$$,
+  'so has every column but tenant_id, which no client sees');
+
+select * from finish();
+rollback;
