@@ -35,7 +35,7 @@ export class Ledgers {
     const interrupt = (signal: NodeJS.Signals): void => {
       say(`Stopped (${signal}). What was not finished has not been kept.`);
       // An orderly exit: an embedded server that we started is stopped on the way out.
-      process.exit(0);
+      process.exit(130);
     };
     process.on("SIGINT", interrupt);
     process.on("SIGTERM", interrupt);

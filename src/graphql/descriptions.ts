@@ -60,7 +60,7 @@ const argumentTexts: Record<string, string> = {
   "createAccountSet.code": "The code, 1 to 200 characters, unique among the sets.",
   periodId: "The id of the period.",
   retainedEarningsCode:
-    "The code of the equity account that revenue and expense are moved to, in each currency. Nothing is moved if left out.",
+    "The code of the equity accounts, one a currency, that revenue and expense move to; nothing moves if left out.",
   repair: "Whether to set right what differs, or only to tell.",
   pageSize: "How many lines.",
   afterVersion: "Go on after the line with this version.",
@@ -107,8 +107,7 @@ const typeTexts: [RegExp, string][] = [
 ];
 
 const scalarTexts: Record<string, string> = {
-  BigFloat:
-    'A decimal with more digits than JSON numbers hold exactly, as a string: "1.0825". As input whole JSON numbers are taken too.',
+  BigFloat: 'A decimal of any length, as a string: "1.0825". As input a whole JSON number is taken too.',
 };
 
 /** Fields of the same, by name. */
@@ -119,10 +118,8 @@ const fieldTexts: Record<string, string> = {
 };
 
 const aggregateTexts: Record<string, string> = {
-  aggregates:
-    "Sums over all rows that match the filter, whatever the page. They are read one by one: filter to one account or a span of time.",
-  groupedAggregates:
-    "The same, by group. Every group is returned, and every row that matches is read: filter to one account or a span of time.",
+  aggregates: "Sums over all rows that match the filter, whatever the page. All are read: filter by account or time.",
+  groupedAggregates: "The same, by group. All rows are read and all groups returned: filter by account or time.",
 };
 
 export const DescriptionsPlugin: GraphileConfig.Plugin = {

@@ -9,6 +9,11 @@ import { makePreset } from "./preset.ts";
 export async function printApiSchema(apiUrl: string): Promise<string> {
   const pool = new pg.Pool({ connectionString: apiUrl, max: 2, pipeline: true } as pg.PoolConfig);
   const subscriberPool = new pg.Pool({ connectionString: apiUrl, max: 1 });
+  // A throw-away server is stopped right after this, perhaps while a connection is still closing.
+  for (const one of [pool, subscriberPool]) {
+    one.on("error", () => undefined);
+    one.on("connect", (client) => client.on("error", () => undefined));
+  }
   const preset = makePreset({
     pool,
     subscriberPool,

@@ -29,7 +29,7 @@ export const StrictNumbersPlugin: GraphileConfig.Plugin = {
 };
 
 const bigIntDescription =
-  "A whole number of up to 64 bits, as a string of digits. As input a JSON number is taken too, if JSON holds it exactly.";
+  "A whole number of up to 64 bits, as a string of digits. As input a whole JSON number is taken too.";
 
 function parseAmount(value: unknown): string | undefined {
   const text = digits(value);

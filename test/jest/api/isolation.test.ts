@@ -11,7 +11,7 @@ let nodeIds: string[];
 beforeAll(async () => {
   await api.get(postMutation, transfer(books.cash, books.wallet, "500", { idempotencyKey: "first" }));
   const data = await api.get(`{
-    transactions { nodes { id nodeId postings { nodes { nodeId } } } } accounts { nodes { nodeId } } currencies { nodes { nodeId } } }`);
+    transactions { nodes { id nodeId postings { nodes { nodeId } } } } accounts { nodes { nodeId } } }`);
   posted = data.transactions.nodes[0];
   nodeIds = [
     ...data.transactions.nodes.flatMap((node: { nodeId: string; postings: { nodes: { nodeId: string }[] } }) => [

@@ -178,7 +178,8 @@ test("relations read naturally from an account", async () => {
 
 test("pages follow each other without a gap or a repeat", async () => {
   const query = `query ($id: UUID!, $after: Cursor) { account(id: $id) {
-    postings(first: 3, after: $after, orderBy: [VERSION_DESC]) { nodes { version } pageInfo { hasNextPage endCursor } } } }`;
+    postings(first: 3, after: $after, orderBy: [VERSION_DESC]) {
+      nodes { version } pageInfo { hasNextPage endCursor } } } }`;
   const versions: number[] = [];
   for (let after: string | null = null; ; ) {
     const { postings }: Answer["data"] = (await api.get(query, { id: cash, after })).account;
@@ -208,7 +209,8 @@ test("sums by day and currency agree with the postings", async () => {
 
 test("an account is opened, with its limits in minor units and as decimals", async () => {
   const data = await api.get(
-    `mutation { openAccount(input: { code: "1100", name: "Bank", type: ASSET, currency: "JPY", minimumBalance: "-500" }) {
+    `mutation { openAccount(input: {
+         code: "1100", name: "Bank", type: ASSET, currency: "JPY", minimumBalance: "-500" }) {
        account { code type normalBalance status minimumBalance minimumBalanceFormatted currency { exponent } } } }`,
   );
   expect(data.openAccount.account).toEqual({

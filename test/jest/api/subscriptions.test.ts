@@ -127,7 +127,8 @@ test("a batch that is larger than a notification arrives whole, and once, with t
   await listening();
   const transactions = Array.from({ length: 400 }, () => transfer(books.cash, books.sales, "1").transaction);
   const data = await api.get(
-    "mutation ($t: [TransactionInput!]!) { postTransactions(input: { transactions: $t }) { results { transactionId } } }",
+    `mutation ($t: [TransactionInput!]!) {
+      postTransactions(input: { transactions: $t }) { results { transactionId } } }`,
     { t: transactions },
   );
   await Promise.all(Array.from({ length: 4 }, () => relayOnce(worker)));
@@ -201,7 +202,8 @@ describe("a web socket", () => {
     ["a mutation", 'mutation { createCurrency(input: { code: "XX", exponent: 1 }) { currency { code } } }'],
     [
       "a mutation beside a subscription",
-      `mutation M { createCurrency(input: { code: "XX", exponent: 1 }) { currency { code } } } ${transactionPosted.replace("subscription", "subscription S")}`,
+      `mutation M { createCurrency(input: { code: "XX", exponent: 1 }) { currency { code } } }
+       ${transactionPosted.replace("subscription", "subscription S")}`,
     ],
   ])("does not take %s", async (_name, query) => {
     const { client } = connect(`Bearer ${api.token({})}`);
@@ -259,7 +261,8 @@ test("a transaction that commits late is told, and none is told before it is set
     const { rows } = await client.query<{ id: string }>(
       `select (app_private.post_batch($1, null, array[row('posted', array[
          row($2, 'debit', 3)::app_public.posting_input, row($3, 'credit', 3)::app_public.posting_input
-       ], null, null, null, null, null, null, null, null)::app_public.transaction_input], 'atomic'))[1].transaction_id as id`,
+       ], null, null, null, null, null, null, null, null)::app_public.transaction_input], 'atomic'))[1].transaction_id
+         as id`,
       [otherBooks.tenant, otherBooks.cash, otherBooks.sales],
     );
     expect(rows[0]?.id).toBeDefined();

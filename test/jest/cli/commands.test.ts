@@ -187,8 +187,8 @@ test("an import that is interrupted keeps nothing, and shows no progress bar whe
   const file = cli.file("long.csv", `txnidx,date,account,amount,commodity\n${rows.join("")}`);
   const running = cli.start("import", file, "-t", "interrupted");
   await db.withClient("superuser", async (client) => {
-    const posting =
-      "select from pg_stat_activity where datname = $1 and query like '%post_transactions%' and pid <> pg_backend_pid()";
+    const posting = `select from pg_stat_activity
+      where datname = $1 and query like '%post_transactions%' and pid <> pg_backend_pid()`;
     while ((await client.query(posting, [db.name])).rowCount === 0) await new Promise((done) => setTimeout(done, 5));
     running.child.kill("SIGINT");
     const { status, stderr } = await running.result;

@@ -38,7 +38,7 @@ describe("the journal of personal finance", () => {
   const file = `${journals}/personal-finance.csv`;
   const rounding = ["--rounding-account", "Equity:Rounding", "--rounding-tolerance", "0.01"];
 
-  test("is refused as it is: 180 transactions do not balance, each with its lines, and nothing is imported", async () => {
+  test("is refused as it is: 180 transactions do not balance, each with its lines; nothing is imported", async () => {
     await cli.run("tenant", "create", "finance");
     const { status, stdout, stderr } = await cli.run("import", file, "--tenant", "finance");
     expect(status).toBe(1);
@@ -60,7 +60,8 @@ describe("the journal of personal finance", () => {
       "3,817 postings",
       "2 postings of zero left out",
       "68 accounts created",
-      "9 currencies created, with their decimals: USD 5, IRAUSD 2, VACHR 2, VBMPX 3, RGAGX 3, VHT 2, ITOT 2, VEA 2, GLD 2",
+      "9 currencies created, with their decimals: USD 5, IRAUSD 2, VACHR 2, VBMPX 3, RGAGX 3, VHT 2, ITOT 2, " +
+        "VEA 2, GLD 2",
       "0 transactions refused",
       "180 residues posted to Equity:Rounding, the transactions being off by 0.04201 USD in all",
       "",
@@ -222,7 +223,7 @@ describe("what the ledger refuses", () => {
 });
 
 describe("columns, names and numbers", () => {
-  test("columns come in any order, optional ones may be missing, and what has no column is kept as metadata", async () => {
+  test("columns come in any order, optional ones may be missing, and the rest is kept as metadata", async () => {
     await cli.run("tenant", "create", "quirks");
     const text =
       "\uFEFFamount,Account,posting-comment,date,txnidx,description,code\r\n" +
@@ -247,7 +248,7 @@ describe("columns, names and numbers", () => {
     ]);
   });
 
-  test("one name with several currencies is one account for each, and decimals come from the data or the option", async () => {
+  test("a name with several currencies is one account for each; decimals come from the data or an option", async () => {
     await cli.run("tenant", "create", "decimals");
     const rows = ["USD 1.00000", "JPY 100.0", "BTC 0.00000001", "OWN 7", "OWNER 7.0", "EUR 3"].flatMap(
       (pair, index) => {
