@@ -134,3 +134,14 @@ test("filters and orders are on columns that an index begins with, after the ten
   const inside = new Set(["postings.effective_at"]);
   expect(columns.filter((column) => !indexed.has(column) && !inside.has(column))).toEqual([]);
 });
+
+test("a table that nobody has opened is not there, whatever is granted on it", async () => {
+  await db.withClient("owner", (client) =>
+    client.query(`
+      create table app_public.forgotten_things (tenant_id integer not null, id uuid primary key, secret text);
+      grant select, insert, update, delete on app_public.forgotten_things to tallystick_admin;
+      create function app_public.forgotten_action() returns integer language sql volatile as 'select 1'`),
+  );
+  const text = await printApiSchema(db.urls.api);
+  expect(text).not.toMatch(/forgotten/i);
+});

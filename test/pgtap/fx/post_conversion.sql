@@ -35,12 +35,12 @@ select is(pg_temp.balance('trading', 'USD'), -328::numeric, 'so the trading acco
 select results_eq($$select carried_residue from app_public.conversions order by transaction_id desc limit 1$$, array[0.2399], 'and the fraction waits');
 
 -- Retries.
-select lives_ok($$select tests.as_tenant(tests.tenant('acme'), 'select app_public.set_exchange_rate(''EUR'', ''USD'', 1.7)')$$, 'the rate changes');
+select lives_ok($$select tests.as_tenant(tests.tenant('acme'), 'select app_public.set_exchange_rate(''EUR'', ''USD'', 2.7)')$$, 'the rate changes');
 select results_eq(format('select (q.r).is_replayed from (%s) q (r)', pg_temp.convert(101, 'k1')), array[true], 'the same key answers with the original all the same');
 select is((select count(*) from app_public.conversions), 3::bigint, 'and converts nothing');
 select throws_ok(pg_temp.convert(102, 'k1'), 'LG501', null, 'the same key for another amount is a conflict');
 select lives_ok(pg_temp.convert(101), 'a new conversion');
-select is((select exact_amount from app_public.conversions order by transaction_id desc limit 1), 171.7::numeric, 'has the new rate');
+select is((select exact_amount from app_public.conversions order by transaction_id desc limit 1), 272.7::numeric, 'has the new rate');
 
 -- Refusals.
 select throws_ok(pg_temp.convert(0), 'LG102', null, 'nothing is not converted');
