@@ -7,6 +7,8 @@ import { TYPES } from "postgraphile/@dataplan/pg";
  */
 export const defaultBehavior = [
   "-query:resource:list -query:resource:connection -query:resource:single",
+  // Else `node(nodeId:)` would find the rows of any table.
+  "-type:node",
   "-resource:insert -resource:update -resource:delete",
   "-attribute:filterBy -attribute:orderBy -attribute:groupBy",
   "-resource:aggregates -resource:groupedAggregates -resource:groupedAggregates:having",

@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { projectRoot } from "../../../src/paths.ts";
 import { relayOnce } from "../../../src/relay.ts";
+import { type Example, readExamples } from "../../support/examples.ts";
+import { readProjectFile } from "../../support/project_files.ts";
 import { bootApi } from "../api/_api.ts";
 
 /**
@@ -12,22 +11,9 @@ import { bootApi } from "../api/_api.ts";
  * `<name>` in variables is the id that the field or alias `name` of an earlier example came back with.
  */
 const api = await bootApi();
-const text = readFileSync(join(projectRoot, "docs/how-to/use-the-api.md"), "utf8");
+const page = "docs/how-to/use-the-api.md";
+const examples = readExamples(page);
 const ids = new Map<string, string>();
-
-interface Example {
-  line: number;
-  query: string;
-  variables: string;
-}
-
-const examples: Example[] = [...text.matchAll(/```graphql\n([\s\S]*?)```(?:\n+```json\n([\s\S]*?)```)?/g)].map(
-  (match) => ({
-    line: text.slice(0, match.index).split("\n").length,
-    query: match[1] ?? "",
-    variables: match[2] ?? "{}",
-  }),
-);
 
 function variablesOf({ variables }: Example): Record<string, unknown> {
   const filled = variables.replace(/<(\w+)>/g, (_match, name: string) => {
@@ -62,7 +48,7 @@ describe("the example", () => {
 });
 
 test("the error that is shown is the error that comes", async () => {
-  const shown = JSON.parse(/## Errors[\s\S]*?```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "{}");
+  const shown = JSON.parse(/## Errors[\s\S]*?```json\n([\s\S]*?)```/.exec(readProjectFile(page))?.[1] ?? "{}");
   const answer = await api.ask(
     `mutation ($transaction: TransactionInput!) {
       postTransaction(input: { transaction: $transaction }) { result { transactionId } } }`,
@@ -92,18 +78,30 @@ async function hear(query: string, variables: Record<string, unknown>): Promise<
   try {
     const events = client.iterate({ query, variables });
     const heard = events.next();
-    await new Promise((done) => setTimeout(done, 300));
+    await new Promise((done) => setTimeout(done, 500));
     await api.get(
       `mutation ($cash: UUID!, $wallet: UUID!) { postTransaction(input: { transaction: { postings: [
         { accountId: $cash, direction: DEBIT, amount: "1" }, { accountId: $wallet, direction: CREDIT, amount: "1" }
       ] } }) { result { transactionId } } }`,
       { cash: ids.get("cash"), wallet: ids.get("wallet") },
     );
-    await relayOnce(worker);
-    const { value } = await heard;
+    const { value } = await relayUntil(worker, heard);
     expect(value?.errors).toBeUndefined();
     expect(Object.values(value?.data ?? {})[0]).not.toBeNull();
   } finally {
     await client.dispose();
   }
+}
+
+/** The relay stops at the oldest database transaction of the server, which other test files share. */
+async function relayUntil<T>(worker: Parameters<typeof relayOnce>[0], heard: Promise<T>): Promise<T> {
+  let done = false;
+  const result = heard.finally(() => {
+    done = true;
+  });
+  while (!done) {
+    await relayOnce(worker);
+    await new Promise((next) => setTimeout(next, 50));
+  }
+  return result;
 }

@@ -29,6 +29,7 @@ create function pg_temp.post_many(code text, count integer) returns void languag
   )::app_public.transaction_input), 'atomic')
   from generate_series(1, count) n
   group by n / 500
+  order by n / 500
 $$;
 
 -- How often a random question is answered otherwise than by reading all postings. Half of the moments

@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(49);
+select plan(51);
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
@@ -69,7 +69,8 @@ insert into breakage values
   ('open_reservations_that_differ', 'delete from app_private.open_reservations where tenant_id = :tenant'),
   ('open_reservations_that_differ', 'update account_balances set next_expiry_at = null where account_id = :a'),
   ('conversions_that_do_not_add_up', 'update conversions set rate = rate + 0.0001 where tenant_id = :tenant'),
-  ('conversions_that_do_not_add_up', 'update app_private.carried_residues set residue = 0 where tenant_id = :tenant');
+  ('conversions_that_do_not_add_up', 'update app_private.carried_residues set residue = 0 where tenant_id = :tenant'),
+  ('posting_blocks_that_differ', 'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no, min_effective_at, max_effective_at, debits, credits) values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$
