@@ -82,9 +82,7 @@ test("two workers at once fold each posting once", async () => {
   await db.withClient("owner", async (client) => {
     const tenantId = await openTenant(client);
     await postMany(client, tenantId, 2000);
-    await Promise.all(
-      Array.from({ length: 8 }, () => pool.query("select app_private.fold_postings(1024)")),
-    );
+    await Promise.all(Array.from({ length: 8 }, () => pool.query("select app_private.fold_postings(1024)")));
     for (let call = 0; call < 5; call += 1) await client.query("select app_private.fold_postings(65536)");
     expect(await countBlocks(client, tenantId)).toBe(62);
     const differing = await client.query("select * from checks.posting_blocks_that_differ");

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import pino from "pino";
+import { pino } from "pino";
 import { relayOnce, startRelay } from "../../../src/relay.ts";
 import { openAccounts, openTenant, postOne, transfer } from "../../support/ledger.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
