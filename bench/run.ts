@@ -49,7 +49,9 @@ console.log(report);
 say(`Written to bench/results/latest.md and latest.json.`);
 
 function heading(): string {
-  return `# Bench\n\n${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? "unknown"}), client and server on one machine.`;
+  const day = new Date().toISOString().slice(0, 10);
+  const cores = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
+  return `# Bench\n\n${day}, ${cores}, client and server on one machine.`;
 }
 
 function table(rows: Figure[]): string {

@@ -70,7 +70,9 @@ async function postStory(client: pg.Client, story: StoryTransaction[], ids: Map<
 /** A purchase that did not go well is reversed, so that the books show how that looks. */
 async function takeOneBack(client: pg.Client): Promise<void> {
   await client.query(
-    `select app_public.reverse_transaction(t.id, idempotency_key => 'demo-refund', description => 'Refund: ' || t.description)
+    `select app_public.reverse_transaction(
+       t.id, idempotency_key => 'demo-refund', description => 'Refund: ' || t.description
+     )
      from app_public.transactions t
      where t.kind = 'posted' and t.description = 'Bakery Blum'
      order by t.effective_at desc

@@ -25,7 +25,8 @@ export function welcome(options: { apiUrl: string; secret: string; tenantId: num
     "Try:",
     `  npx tallystick trial-balance --tenant ${demoTenant}`,
     `  npx tallystick verify --tenant ${demoTenant}`,
-    `  curl -s ${options.apiUrl}/graphql -H 'content-type: application/json' -H 'authorization: Bearer ${accountant}' \\`,
+    `  curl -s ${options.apiUrl}/graphql -H 'content-type: application/json' \\`,
+    `    -H 'authorization: Bearer ${accountant}' \\`,
     `    -d '{"query":"{ accounts(first: 5) { nodes { code balance { posted available } } } }"}'`,
   ];
 }

@@ -49,6 +49,7 @@ insert into granted values
   ('execute', 'app_private.relay_live', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
+  ('execute', 'app_public.account_sets_balances', 'staff'),
   ('execute', 'app_public.accounts_balance', 'signed-in'),
   ('execute', 'app_public.accounts_maximum_balance_formatted', 'signed-in'),
   ('execute', 'app_public.accounts_minimum_balance_formatted', 'signed-in'),
@@ -132,6 +133,7 @@ insert into granted values
   ('select', 'checks.open_reservations_that_differ', 'accountant auditor admin'),
   ('select', 'checks.orphaned_postings', 'accountant auditor admin'),
   ('select', 'checks.pending_transactions_resolved_twice', 'accountant auditor admin'),
+  ('select', 'checks.posting_blocks_that_differ', 'accountant auditor admin'),
   ('select', 'checks.postings_in_another_currency', 'accountant auditor admin'),
   ('select', 'checks.postings_on_closed_accounts', 'accountant auditor admin'),
   ('select', 'checks.postings_unlike_their_transaction', 'accountant auditor admin'),
@@ -150,7 +152,8 @@ create temp view granted_roles as
 select g.privilege, g.object, 'tallystick_' || r.role as role
 from granted g
 cross join lateral regexp_split_to_table(
-  replace(replace(g.roles, 'signed-in', 'customer staff'), 'staff', 'teller accountant auditor admin'), ' ') as r (role);
+  replace(replace(g.roles, 'signed-in', 'customer staff'), 'staff', 'teller accountant auditor admin'), ' '
+) as r (role);
 
 create temp view actual_grants as
 select lower(a.privilege_type) as privilege, a.object, coalesce(r.rolname, 'PUBLIC') as role
@@ -201,7 +204,8 @@ select is_empty(
     where c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)$$,
   'a view shows nobody more than its tables do');
 select is_empty(
-  $$select c.oid::regclass from pg_class c join ours o on o.oid = c.relnamespace where c.relowner <> 'tallystick_owner'::regrole
+  $$select c.oid::regclass from pg_class c join ours o on o.oid = c.relnamespace
+    where c.relowner <> 'tallystick_owner'::regrole
     union all select oid from our_functions where proowner <> 'tallystick_owner'::regrole$$,
   'everything belongs to the owner');
 
@@ -220,7 +224,8 @@ select is_empty(
   'select nspname, proname from our_functions group by 1, 2 having count(*) > 1',
   'no function is overloaded');
 select is_empty(
-  $$select signature from our_functions where provariadic <> 0 or (prorettype = 'record'::regtype and proargmodes is null)$$,
+  $$select signature from our_functions
+    where provariadic <> 0 or (prorettype = 'record'::regtype and proargmodes is null)$$,
   'none is variadic or returns a bare record');
 select is_empty(
   $$select signature from our_functions f join pg_language l on l.oid = f.prolang
@@ -238,10 +243,12 @@ select is_empty(
 select is_empty(
   $$select c.conname from pg_constraint c join tenant_tables t on t.oid = c.conrelid
     where c.contype = 'f'
-      and (select a.attname from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1]) <> 'tenant_id'$$,
+      and 'tenant_id' <> (
+        select a.attname from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1])$$,
   'and in every foreign key, so that none crosses tenants');
 select is_empty(
-  $$select conname from pg_constraint c join our_tables t on t.oid = c.conrelid where c.contype = 'f' and c.confdeltype <> 'r'$$,
+  $$select conname from pg_constraint c join our_tables t on t.oid = c.conrelid
+    where c.contype = 'f' and c.confdeltype <> 'r'$$,
   'what is referred to is not deleted');
 select is_empty(
   $$select c.conrelid::regclass, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
@@ -253,7 +260,8 @@ select is_empty(
 select is_empty(
   $$select t.name, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
     where not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
-      when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$' when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
+      when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
+      when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
       or (c.contype = 'c' and c.conname ~ '_check[0-9]*$')$$,
   'constraints are named after their table, a check by its rule in words');
 select is_empty(
@@ -266,9 +274,11 @@ select is_empty(
     where not g.tgisinternal and g.tgname !~ '^_[0-9]{3}_[a-z_]+$'$$,
   'triggers are called _NNN_task');
 select is_empty(
-  $$select t.name, a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a join our_tables t on t.oid = a.attrelid
+  $$select t.name, a.attname, format_type(a.atttypid, a.atttypmod)
+    from pg_attribute a join our_tables t on t.oid = a.attrelid
     where a.attnum > 0 and not a.attisdropped
-      and format_type(a.atttypid, a.atttypmod) ~ '^(real|double precision|money|timestamp.* without|time |character|json)(\W|$)'$$,
+      and format_type(a.atttypid, a.atttypmod)
+        ~ '^(real|double precision|money|timestamp.* without|time |character|json)(\W|$)'$$,
   'no floats, no times without a zone, no varchar(n), no json');
 select is_empty(
   $$select t.name, a.attname from pg_attribute a join our_tables t on t.oid = a.attrelid
@@ -283,10 +293,12 @@ select is_empty(
   $$select signature from our_functions where nspname = 'app_public' and obj_description(oid, 'pg_proc') is null$$,
   'every function that is exposed has a comment');
 select is_empty(
-  $$select oid::regclass::text from pg_class where relnamespace = 'app_public'::regnamespace and relkind in ('r', 'p', 'v')
+  $$select oid::regclass::text from pg_class
+    where relnamespace = 'app_public'::regnamespace and relkind in ('r', 'p', 'v')
       and obj_description(oid, 'pg_class') is null
     union all
-    select oid::regclass::text from pg_class where relnamespace = 'checks'::regnamespace and obj_description(oid, 'pg_class') is null
+    select oid::regclass::text from pg_class
+    where relnamespace = 'checks'::regnamespace and obj_description(oid, 'pg_class') is null
     union all
     select t.oid::regtype::text from pg_type t left join pg_class c on c.oid = t.typrelid
     where t.typnamespace = 'app_public'::regnamespace and t.typelem = 0

@@ -5,7 +5,8 @@ select plan(16);
 select tests.make_books('acme');
 select tests.make_books('other');
 create temp table s on commit drop as
-select code, tests.as_tenant(tests.tenant('acme'), format('select (app_public.create_account_set(%L, %L)).id', code, code))::uuid as id
+select code, tests.as_tenant(
+  tests.tenant('acme'), format('select (app_public.create_account_set(%L, %L)).id', code, code))::uuid as id
 from unnest(array['a', 'b', 'c']) as c (code);
 create function pg_temp.id(code text) returns uuid language sql security definer as $$
   select s.id from pg_temp.s where s.code = $1
@@ -23,11 +24,19 @@ select lives_ok(pg_temp.add('b', 'c'), 'and deeper');
 select throws_ok(pg_temp.add('a', 'a'), 'LG353', null, 'a set is not put into itself');
 select throws_ok(pg_temp.add('c', 'a'), 'LG353', null, 'nor into what it holds, however deep');
 select lives_ok(pg_temp.add('a', 'c'), 'two ways to a set are no circle');
-select lives_ok(format('select app_public.add_account_to_set(%L, %L)', pg_temp.id('c'), tests.account('acme', 'cash')), 'an account is put into a set');
-select lives_ok(format('select app_public.add_account_to_set(%L, %L)', pg_temp.id('c'), tests.account('acme', 'cash')), 'twice is once, too');
-select throws_ok(format('select app_public.add_account_to_set(%L, %L)', pg_temp.id('c'), tests.account('other', 'cash')), 'LG301', null,
+select lives_ok(
+  format('select app_public.add_account_to_set(%L, %L)', pg_temp.id('c'), tests.account('acme', 'cash')),
+  'an account is put into a set');
+select lives_ok(
+  format('select app_public.add_account_to_set(%L, %L)', pg_temp.id('c'), tests.account('acme', 'cash')),
+  'twice is once, too');
+select throws_ok(
+  format('select app_public.add_account_to_set(%L, %L)', pg_temp.id('c'), tests.account('other', 'cash')),
+  'LG301', null,
   'an account of another tenant is not found');
-select throws_ok(format('select app_public.add_account_to_set(%L, %L)', uuidv7(), tests.account('acme', 'cash')), 'LG351', null, 'an unknown set is not found');
+select throws_ok(
+  format('select app_public.add_account_to_set(%L, %L)', uuidv7(), tests.account('acme', 'cash')),
+  'LG351', null, 'an unknown set is not found');
 select is((select count(*) from app_public.account_set_members), 4::bigint, 'members so far');
 select lives_ok(format('select app_public.remove_set_from_set(%L, %L), app_public.remove_account_from_set(%L, %L)',
   pg_temp.id('b'), pg_temp.id('c'), pg_temp.id('c'), tests.account('acme', 'cash')), 'both are taken out again');

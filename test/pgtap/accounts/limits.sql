@@ -17,7 +17,8 @@ select throws_ok(pg_temp.limits('ann', '10001', 'null'), 'LG317', null, 'a minim
 select throws_ok(pg_temp.limits('ann', 'null', '9999'), 'LG317', null, 'a maximum below the balance is refused');
 select lives_ok(pg_temp.limits('ann', 'null', 'null'), 'null takes a limit away');
 select lives_ok($$select tests.post('acme', 'ann', 'cash', 10001)$$, 'then nothing is limited');
-select lives_ok($$select tests.post('acme', 'ann', 'bob', 700, kind => 'pending', timeout_seconds => 1)$$, 'a reservation');
+select lives_ok(
+  $$select tests.post('acme', 'ann', 'bob', 700, kind => 'pending', timeout_seconds => 1)$$, 'a reservation');
 select throws_ok(pg_temp.limits('ann', '-1', 'null'), 'LG317', null, 'counts');
 select pg_sleep(1.05);
 select lives_ok(pg_temp.limits('ann', '-1', 'null'), 'until it has expired, released or not');

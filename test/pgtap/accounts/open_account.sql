@@ -18,10 +18,13 @@ select results_eq(
   $$select (app_public.open_account('contra', 'x', 'asset', 'EUR', normal_balance => 'credit')).normal_balance$$,
   array['credit'::app_public.direction], 'a contra account overrides it');
 select results_eq(
-  format($$select (app_public.open_account('child', 'x', 'asset', 'EUR', parent_id => %L)).parent_id$$, tests.account('acme', 'cash')),
+  format(
+    $$select (app_public.open_account('child', 'x', 'asset', 'EUR', parent_id => %L)).parent_id$$,
+    tests.account('acme', 'cash')),
   array[tests.account('acme', 'cash')], 'an account has a parent');
 select throws_ok(
-  pg_temp.open(format($$'child2', 'x', 'asset', 'EUR', parent_id => %L$$, tests.account('other', 'cash'))), 'LG301', null,
+  pg_temp.open(format($$'child2', 'x', 'asset', 'EUR', parent_id => %L$$, tests.account('other', 'cash'))),
+  'LG301', null,
   'but none of another tenant');
 select lives_ok(pg_temp.open($$'cash', 'x', 'asset', 'CHF'$$), 'a code may be used again in another currency');
 select throws_ok(pg_temp.open($$'cash', 'x', 'asset', 'EUR'$$), 'LG314', null, 'not in the same');
@@ -37,7 +40,8 @@ from (values
   ($$'y', 'x', 'asset', 'EUR', minimum_balance => 1$$, 'LG317', 'and an empty account is within them')
 ) as a (args, code, rule);
 select is(
-  (select count(*) from app_public.account_balances b join app_public.accounts a on a.id = b.account_id where a.code = 'contra'),
+  (select count(*) from app_public.account_balances b
+    join app_public.accounts a on a.id = b.account_id where a.code = 'contra'),
   1::bigint, 'every account has its balance at once');
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select throws_ok(pg_temp.open($$'z', 'x', 'asset', 'EUR'$$), '42501', null, 'a customer opens none');

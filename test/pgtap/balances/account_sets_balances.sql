@@ -32,7 +32,8 @@ language sql as $$
 $$;
 
 select tests.become('auditor', tests.tenant('acme'), tests.user_id('eve'));
-select results_eq($$select * from pg_temp.total('deposits')$$, $$values ('EUR', 2, -20005.0)$$, 'the accounts of a set');
+select results_eq($$select * from pg_temp.total('deposits')$$, $$values ('EUR', 2, -20005.0)$$,
+  'the accounts of a set');
 select results_eq(
   $$select * from pg_temp.total('all')$$, $$values ('EUR', 3, 100000.0), ('USD', 1, 100000.0)$$,
   'and of the sets in it, each account once');

@@ -25,22 +25,32 @@ insert into posted values
 select tests.post('acme', 'cash', 'bob', 25, kind => 'pending');
 
 select is((pg_temp.balance('ann')).posted::numeric, 10579::numeric, 'posted counts what is posted');
-select is((pg_temp.balance('ann')).available::numeric, 10279::numeric, 'available leaves out what is reserved');
+select is((pg_temp.balance('ann')).available::numeric, 10279::numeric,
+  'available leaves out what is reserved');
 select is((pg_temp.balance('ann')).pending::numeric, 10279::numeric, 'pending counts what is reserved');
 select is((pg_temp.balance('bob')).available::numeric, 10000::numeric, 'what may come in is not available');
 select is((pg_temp.balance('cash')).pending::numeric, 120304::numeric, 'pending counts both ways');
 select is((pg_temp.balance('ann')).version, 5::bigint, 'the version is the number of the last posting');
-select is(app_public.balance_posted_formatted(pg_temp.balance('ann')), null, 'no tenant, no currency to format by');
+select is(app_public.balance_posted_formatted(pg_temp.balance('ann')), null,
+  'no tenant, no currency to format by');
 
-select is((pg_temp.balance('ann', '2026-01-04')).posted::numeric, 0::numeric, 'before the first effective time: nothing');
-select is((pg_temp.balance('ann', '2026-01-05')).posted::numeric, 70::numeric, 'an effective time counts itself');
-select is((pg_temp.balance('ann', '2026-01-10')).posted::numeric, 570::numeric, 'a backdated posting counts from its effective time');
-select is((pg_temp.balance('ann', 'infinity')).posted::numeric, 10579::numeric, 'at the end of time everything counts');
-select is((pg_temp.balance('ann', '2026-01-10')).available, null, 'no available balance at an effective time');
-select is((pg_temp.balance('ann', null, '-infinity')).posted::numeric, 0::numeric, 'before the first record: nothing');
-select is((pg_temp.balance('ann', null, p.at)).posted::numeric, 10500::numeric, 'as known at a moment: what was recorded until then')
+select is((pg_temp.balance('ann', '2026-01-04')).posted::numeric, 0::numeric,
+  'before the first effective time: nothing');
+select is((pg_temp.balance('ann', '2026-01-05')).posted::numeric, 70::numeric,
+  'an effective time counts itself');
+select is((pg_temp.balance('ann', '2026-01-10')).posted::numeric, 570::numeric,
+  'a backdated posting counts from its effective time');
+select is((pg_temp.balance('ann', 'infinity')).posted::numeric, 10579::numeric,
+  'at the end of time everything counts');
+select is((pg_temp.balance('ann', '2026-01-10')).available, null,
+  'no available balance at an effective time');
+select is((pg_temp.balance('ann', null, '-infinity')).posted::numeric, 0::numeric,
+  'before the first record: nothing');
+select is((pg_temp.balance('ann', null, p.at)).posted::numeric, 10500::numeric,
+  'as known at a moment: what was recorded until then')
 from (select pg_temp.recorded(id) as at from posted where name = 'first') p;
-select is((pg_temp.balance('ann', '2026-01-10', p.at)).posted::numeric, 500::numeric, 'both: what was known then about an effective time')
+select is((pg_temp.balance('ann', '2026-01-10', p.at)).posted::numeric, 500::numeric,
+  'both: what was known then about an effective time')
 from (select pg_temp.recorded(id) as at from posted where name = 'first') p;
 select is((pg_temp.balance('ann', null, p.at - interval '1 microsecond')).available::numeric, 10579::numeric,
   'as known just before the reservation')
@@ -53,7 +63,8 @@ select pg_sleep(1.1);
 select is((pg_temp.balance('bob')).available::numeric, 10000::numeric, 'and no longer from that instant on');
 
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
-select is((pg_temp.balance('ann', 'infinity')).posted::numeric, 10579::numeric, 'a customer sees the own balance');
+select is((pg_temp.balance('ann', 'infinity')).posted::numeric, 10579::numeric,
+  'a customer sees the own balance');
 select is(app_public.balance_posted_formatted(pg_temp.balance('ann')), '105.79', 'as a decimal too');
 -- A row made up by the caller opens nothing: what is read is what the caller may see.
 select is(

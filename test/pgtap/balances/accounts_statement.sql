@@ -22,25 +22,37 @@ create function pg_temp.recorded(n bigint) returns timestamptz language sql secu
   where p.account_id = tests.account('acme', 'ann') and p.version = n
 $$;
 
-select results_eq('select version from pg_temp.statement(3)', 'values (122::bigint), (121), (120)', 'the newest lines come first');
-select results_eq('select version from pg_temp.statement(3, before_version => 120)', 'values (119::bigint), (118), (117)', 'then those before them');
-select results_eq('select version from pg_temp.statement(9, before_version => 3)', 'values (2::bigint), (1)', 'to the first');
-select results_eq('select version from pg_temp.statement(3, newest_first => false)', 'values (1::bigint), (2), (3)', 'or the oldest come first');
-select results_eq('select version from pg_temp.statement(3, 3, newest_first => false)', 'values (4::bigint), (5), (6)', 'then those after them');
-select results_eq('select version from pg_temp.statement(3, 120, newest_first => false)', 'values (121::bigint), (122)', 'to the last');
-select results_eq('select version from pg_temp.statement(9, 5, 9)', 'values (8::bigint), (7), (6)', 'between two versions');
+select results_eq('select version from pg_temp.statement(3)', 'values (122::bigint), (121), (120)',
+  'the newest lines come first');
+select results_eq(
+  'select version from pg_temp.statement(3, before_version => 120)', 'values (119::bigint), (118), (117)',
+  'then those before them');
+select results_eq('select version from pg_temp.statement(9, before_version => 3)', 'values (2::bigint), (1)',
+  'to the first');
+select results_eq('select version from pg_temp.statement(3, newest_first => false)', 'values (1::bigint), (2), (3)',
+  'or the oldest come first');
+select results_eq(
+  'select version from pg_temp.statement(3, 3, newest_first => false)', 'values (4::bigint), (5), (6)',
+  'then those after them');
+select results_eq(
+  'select version from pg_temp.statement(3, 120, newest_first => false)', 'values (121::bigint), (122)',
+  'to the last');
+select results_eq('select version from pg_temp.statement(9, 5, 9)', 'values (8::bigint), (7), (6)',
+  'between two versions');
 select is_empty('select from pg_temp.statement(9, 500)', 'after the last line there is none');
 select is((select count(*) from pg_temp.statement(1000)), 100::bigint, 'a page has a hundred lines at most');
 select is((select count(*) from pg_temp.statement(0)), 1::bigint, 'and one at least');
 select results_eq(
-  $$select version from pg_temp.statement(9, recorded_from => pg_temp.recorded(5), recorded_before => pg_temp.recorded(8))$$,
+  $$select version from pg_temp.statement(9, recorded_from => pg_temp.recorded(5),
+    recorded_before => pg_temp.recorded(8))$$,
   'values (7::bigint), (6), (5)', 'recorded from a moment until before another');
 select results_eq(
   $$select version from pg_temp.statement(2, recorded_from => pg_temp.recorded(5), newest_first => false)$$,
   'values (5::bigint), (6)', 'recorded from a moment on, the oldest first');
 select results_eq(
   $$select kind, direction, amount::numeric, posted::numeric, available::numeric from pg_temp.statement(2)$$,
-  $$values ('pending'::app_public.transaction_kind, 'debit'::app_public.direction, 60::numeric, 17260::numeric, 17200::numeric),
+  $$values ('pending'::app_public.transaction_kind,
+    'debit'::app_public.direction, 60::numeric, 17260::numeric, 17200::numeric),
     ('posted', 'credit', 120, 17260, 17260)$$,
   'each line has the balance after it');
 select is(
@@ -51,7 +63,8 @@ select is(
 
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select is((select count(*) from pg_temp.statement(100)), 100::bigint, 'a customer reads the own statement');
-select is(app_public.statement_line_posted_formatted(l), '172.60', 'with decimals') from pg_temp.statement(1) l;
+select is(app_public.statement_line_posted_formatted(l), '172.60',
+  'with decimals') from pg_temp.statement(1) l;
 select is(
   app_public.accounts_statement(jsonb_populate_record(null::app_public.accounts, jsonb_build_object(
     'tenant_id', tests.tenant('acme'), 'id', tests.account('acme', 'bob')))),

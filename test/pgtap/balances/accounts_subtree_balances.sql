@@ -25,14 +25,16 @@ select results_eq(
   $$select * from pg_temp.total('bank')$$, $$values ('EUR', 3, 120.0, 3.0, 117.0), ('USD', 1, 5.0, 0.0, 5.0)$$,
   'the account and all under it, by currency');
 select results_eq(
-  $$select * from pg_temp.total('bank:one')$$, $$values ('EUR', 2, 120.0, 0.0, 120.0)$$, 'not what is above or beside it');
+  $$select * from pg_temp.total('bank:one')$$, $$values ('EUR', 2, 120.0, 0.0, 120.0)$$,
+    'not what is above or beside it');
 select results_eq(
   $$select * from pg_temp.total('bank', '2026-01-02')$$,
   $$values ('EUR', 3, 120.0, 0.0, 120.0), ('USD', 1, 5.0, 0.0, 5.0)$$, 'at an effective time');
 
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select results_eq(
-  $$select * from pg_temp.total('ann')$$, $$values ('EUR', 1, 0.0, 10000.0, -10000.0)$$, 'a customer sees the own account');
+  $$select * from pg_temp.total('ann')$$, $$values ('EUR', 1, 0.0, 10000.0, -10000.0)$$,
+    'a customer sees the own account');
 select is_empty($$select * from pg_temp.total('bank')$$, 'and no other');
 
 select tests.become_superuser();

@@ -13,12 +13,17 @@ declare
 begin
   perform tests.make_books(slug);
   perform tests.open_account(slug, 'empty', 'asset');
-  perform tests.as_tenant(tests.tenant(slug), format('select app_public.close_account(%L)', tests.account(slug, 'empty')));
+  perform tests.as_tenant(
+    tests.tenant(slug), format('select app_public.close_account(%L)', tests.account(slug, 'empty')));
   perform tests.open_account(slug, c.code, 'equity', c.currency)
-  from (values ('trading', 'EUR'), ('trading', 'USD'), ('rounding', 'USD'), ('wallet', 'EUR'), ('wallet', 'USD')) as c (code, currency);
+  from (values
+    ('trading', 'EUR'), ('trading', 'USD'), ('rounding', 'USD'), ('wallet', 'EUR'), ('wallet', 'USD')
+  ) as c (code, currency);
   perform tests.post(slug, 'cash', 'wallet', 5000);
-  perform tests.as_tenant(tests.tenant(slug), $q$select app_public.set_exchange_rate('EUR', 'USD', 1.0833, '2020-01-01Z')$q$);
-  perform tests.as_tenant(tests.tenant(slug), format($q$select app_public.post_conversion(%L, %L, 1001, 'trading', 'rounding')$q$,
+  perform tests.as_tenant(
+    tests.tenant(slug), $q$select app_public.set_exchange_rate('EUR', 'USD', 1.0833, '2020-01-01Z')$q$);
+  perform tests.as_tenant(tests.tenant(slug), format(
+    $q$select app_public.post_conversion(%L, %L, 1001, 'trading', 'rounding')$q$,
     tests.account(slug, 'wallet'), tests.account(slug, 'wallet', 'USD')));
   v_pending := tests.post(slug, 'ann', 'cash', 10, kind => 'pending');
   perform tests.as_tenant(tests.tenant(slug), format('select app_public.post_pending_transaction(%L)', v_pending));
@@ -35,42 +40,76 @@ select pg_temp.make('acme');
 select pg_temp.make('other');
 
 select is(
-  tests.as_tenant(tests.tenant('acme'), format('select count(*) from checks.%I where tenant_id = %s', v.relname, tests.tenant('acme'))),
+  tests.as_tenant(tests.tenant('acme'), format(
+    'select count(*) from checks.%I where tenant_id = %s', v.relname, tests.tenant('acme'))),
   '0', format('%s is empty on healthy books', v.relname))
 from pg_class v where v.relnamespace = 'checks'::regnamespace and v.relkind = 'v' order by v.relname;
 
 -- a is an id of the account ann, c of cash; t of the first transaction of ann; p of a pending one.
 create temp table breakage (name text, statements text) on commit drop;
 insert into breakage values
-  ('unbalanced_transactions', 'update postings set posted_amount = posted_amount + 1 where account_id = :a and version = 1'),
+  ('unbalanced_transactions',
+    'update postings set posted_amount = posted_amount + 1 where account_id = :a and version = 1'),
   ('transactions_with_too_few_postings', 'delete from postings where account_id = :a and version = 1'),
   ('orphaned_postings', 'delete from transactions where id = :t'),
   ('orphaned_postings', 'update postings set account_id = uuidv7() where account_id = :a and version = 1'),
   ('postings_in_another_currency', 'update postings set currency = ''USD'' where account_id = :a and version = 1'),
-  ('postings_unlike_their_transaction', 'update postings set effective_at = effective_at - interval ''1 day'' where account_id = :a and version = 1'),
+  ('postings_unlike_their_transaction',
+    'update postings set effective_at = effective_at - interval ''1 day''
+      where account_id = :a and version = 1'),
   ('postings_unlike_their_transaction', 'update transactions set kind = ''pending'' where id = :t'),
   ('broken_posting_chains', 'delete from postings where account_id = :c and version = 2'),
-  ('broken_posting_chains', 'update postings set posted_debits = posted_debits + 1 where account_id = :c and version = 2'),
-  ('created_at_not_rising', 'update postings set created_at = created_at - interval ''1 day'' where account_id = :c and version = 2'),
+  ('broken_posting_chains',
+    'update postings set posted_debits = posted_debits + 1 where account_id = :c and version = 2'),
+  ('created_at_not_rising',
+    'update postings set created_at = created_at - interval ''1 day'' where account_id = :c and version = 2'),
   ('balances_that_differ', 'update account_balances set posted_debits = posted_debits + 1 where account_id = :c'),
-  ('balances_that_differ', 'delete from postings where account_id = :c and version = (select max(version) from postings where account_id = :c)'),
+  ('balances_that_differ',
+    'delete from postings where account_id = :c
+      and version = (select max(version) from postings where account_id = :c)'),
   ('balances_unlike_their_account', 'update account_balances set status = ''frozen'' where account_id = :a'),
   ('balances_unlike_their_account', 'delete from account_balances where account_id = :a'),
   ('exceeded_limits', 'update accounts set minimum_balance = 1000000 where id = :a'),
-  ('pending_transactions_resolved_twice', 'drop index transactions_pending_id_key; insert into transactions (tenant_id, id, kind, pending_id, created_at, effective_at) select tenant_id, uuidv7(), kind, pending_id, created_at, effective_at from transactions where tenant_id = :tenant and pending_id is not null limit 1'),
-  ('transactions_reversed_twice', 'drop index transactions_reverses_id_key; insert into transactions (tenant_id, id, kind, reverses_id, created_at, effective_at) select tenant_id, uuidv7(), kind, reverses_id, created_at, effective_at from transactions where tenant_id = :tenant and reverses_id is not null'),
-  ('duplicated_idempotency_keys', 'drop index transactions_idempotency_key_key; update transactions set idempotency_key = ''k'', fingerprint = ''\x00'' where id = :t'),
-  ('resolutions_that_do_not_fit', 'update transactions set expires_at = created_at + interval ''1 us'' where tenant_id = :tenant and kind = ''pending'''),
-  ('resolutions_that_do_not_fit', 'update postings set pending_amount = pending_amount - 1 where transaction_id in (select id from transactions where tenant_id = :tenant and kind = ''void_pending'')'),
-  ('reversals_that_do_not_fit', 'update postings set posted_amount = posted_amount + 1 where transaction_id in (select id from transactions where tenant_id = :tenant and reverses_id is not null)'),
-  ('transactions_in_closed_periods', 'insert into accounting_periods (tenant_id, name, during, closed_at) values (:tenant, ''p'', ''[2020-01-01Z,2021-01-01Z)'', ''2021-01-02Z''); update transactions set effective_at = ''2020-06-01Z'' where id = :t'),
-  ('postings_on_closed_accounts', 'update accounts set status = ''closed'', closed_at = created_at - interval ''1 day'' where id = :a'),
-  ('account_sets_in_a_circle', 'insert into account_set_members (tenant_id, account_set_id, member_set_id) select tenant_id, member_set_id, account_set_id from account_set_members where tenant_id = :tenant'),
+  ('pending_transactions_resolved_twice',
+    'drop index transactions_pending_id_key;
+      insert into transactions (tenant_id, id, kind, pending_id, created_at, effective_at)
+      select tenant_id, uuidv7(), kind, pending_id, created_at, effective_at
+      from transactions where tenant_id = :tenant and pending_id is not null limit 1'),
+  ('transactions_reversed_twice',
+    'drop index transactions_reverses_id_key;
+      insert into transactions (tenant_id, id, kind, reverses_id, created_at, effective_at)
+      select tenant_id, uuidv7(), kind, reverses_id, created_at, effective_at
+      from transactions where tenant_id = :tenant and reverses_id is not null'),
+  ('duplicated_idempotency_keys',
+    'drop index transactions_idempotency_key_key;
+      update transactions set idempotency_key = ''k'', fingerprint = ''\x00'' where id = :t'),
+  ('resolutions_that_do_not_fit',
+    'update transactions set expires_at = created_at + interval ''1 us''
+      where tenant_id = :tenant and kind = ''pending'''),
+  ('resolutions_that_do_not_fit',
+    'update postings set pending_amount = pending_amount - 1
+      where transaction_id in (select id from transactions where tenant_id = :tenant and kind = ''void_pending'')'),
+  ('reversals_that_do_not_fit',
+    'update postings set posted_amount = posted_amount + 1
+      where transaction_id in (select id from transactions where tenant_id = :tenant and reverses_id is not null)'),
+  ('transactions_in_closed_periods',
+    'insert into accounting_periods (tenant_id, name, during, closed_at)
+      values (:tenant, ''p'', ''[2020-01-01Z,2021-01-01Z)'', ''2021-01-02Z'');
+      update transactions set effective_at = ''2020-06-01Z'' where id = :t'),
+  ('postings_on_closed_accounts',
+    'update accounts set status = ''closed'', closed_at = created_at - interval ''1 day'' where id = :a'),
+  ('account_sets_in_a_circle',
+    'insert into account_set_members (tenant_id, account_set_id, member_set_id)
+      select tenant_id, member_set_id, account_set_id
+      from account_set_members where tenant_id = :tenant'),
   ('open_reservations_that_differ', 'delete from app_private.open_reservations where tenant_id = :tenant'),
   ('open_reservations_that_differ', 'update account_balances set next_expiry_at = null where account_id = :a'),
   ('conversions_that_do_not_add_up', 'update conversions set rate = rate + 0.0001 where tenant_id = :tenant'),
   ('conversions_that_do_not_add_up', 'update app_private.carried_residues set residue = 0 where tenant_id = :tenant'),
-  ('posting_blocks_that_differ', 'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no, min_effective_at, max_effective_at, debits, credits) values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)');
+  ('posting_blocks_that_differ',
+    'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
+      min_effective_at, max_effective_at, debits, credits)
+      values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$
@@ -81,7 +120,9 @@ declare
     ':tenant', tests.tenant('acme')::text),
     ':a', quote_literal(tests.account('acme', 'ann'))),
     ':c', quote_literal(tests.account('acme', 'cash'))),
-    ':t', quote_literal((select transaction_id from app_public.postings where account_id = tests.account('acme', 'ann') and version = 1)));
+    ':t', quote_literal((
+      select transaction_id from app_public.postings
+      where account_id = tests.account('acme', 'ann') and version = 1)));
 begin
   perform set_config('session_replication_role', 'replica', true);
   perform set_config('search_path', 'app_public, pg_temp, tap', true);
@@ -97,7 +138,11 @@ exception when sqlstate 'P0099' then
   return sqlerrm;
 end
 $$;
-select is(pg_temp.found(b.name, b.statements), 'true 0', format('%s finds it, for its own tenant only: %s', b.name, left(b.statements, 60)))
+select is(
+  pg_temp.found(b.name, b.statements),
+  'true 0',
+  format('%s finds it, for its own tenant only: %s', b.name,
+    left(regexp_replace(b.statements, '\s+', ' ', 'g'), 60)))
 from breakage b;
 
 select is_empty(

@@ -26,9 +26,11 @@ select results_eq(
 select results_eq(
   $$select code, balance::numeric from unnest(app_public.trial_balance('2026-01-31')) where balance <> 0$$,
   $$values ('cash', 507.0), ('rent', 400.0), ('sales', -907.0)$$, 'at an effective time');
-select is((select count(*) from unnest(app_public.trial_balance('2000-01-01'))), 8::bigint, 'accounts at zero are there');
+select is((select count(*) from unnest(app_public.trial_balance('2000-01-01'))), 8::bigint,
+  'accounts at zero are there');
 select results_eq(
-  $$select code, balance::numeric from moment, unnest(app_public.trial_balance('2026-01-31', moment.at)) where balance <> 0$$,
+  $$select code, balance::numeric
+    from moment, unnest(app_public.trial_balance('2026-01-31', moment.at)) where balance <> 0$$,
   $$values ('cash', 500.0), ('rent', 400.0), ('sales', -900.0)$$, 'on both axes');
 select is_empty(
   $$select t.currency from (
@@ -38,11 +40,13 @@ select is_empty(
     ) t group by t.currency having sum(t.debits::numeric) <> sum(t.credits::numeric)$$,
   'debits equal credits in each currency');
 select is(
-  (select app_public.trial_balance_row_balance_formatted(t) from unnest(app_public.trial_balance()) t where code = 'rent'),
+  (select app_public.trial_balance_row_balance_formatted(t)
+    from unnest(app_public.trial_balance()) t where code = 'rent'),
   '4.00', 'with decimals');
 
 select results_eq(
-  $$select type::text, name, currency, amount::numeric from unnest(app_public.balance_sheet('2026-01-31')) where amount <> 0$$,
+  $$select type::text, name, currency, amount::numeric
+    from unnest(app_public.balance_sheet('2026-01-31')) where amount <> 0$$,
   $$values ('asset', 'cash', 'EUR', 507.0), ('equity', 'Current earnings', 'EUR', 507.0)$$,
   'the balance sheet shows what was earned as equity');
 select is_empty(
@@ -52,7 +56,8 @@ select is_empty(
   'assets equal liabilities and equity in each currency');
 
 select results_eq(
-  $$select type::text, code, amount::numeric from unnest(app_public.income_statement('2026-01-01', '2026-02-01'))$$,
+  $$select type::text, code, amount::numeric from unnest(app_public.income_statement('2026-01-01',
+    '2026-02-01'))$$,
   $$values ('revenue', 'sales', 907.0), ('expense', 'rent', 400.0)$$,
   'the income statement has what is effective from the start until before the end');
 select results_eq(
@@ -62,7 +67,8 @@ select results_eq(
   $$select code, amount::numeric from moment, unnest(app_public.income_statement('2026-01-12', null, moment.at))$$,
   $$values ('sales', 50.0), ('rent', 400.0)$$, 'as known at a recorded moment');
 select throws_ok(
-  $$select app_public.income_statement('2026-02-01', '2026-02-01')$$, 'LG130', null, 'it ends after it starts');
+  $$select app_public.income_statement('2026-02-01', '2026-02-01')$$, 'LG130', null,
+    'it ends after it starts');
 
 select tests.become('teller', tests.tenant('other'), tests.user_id('tom'));
 select is(
