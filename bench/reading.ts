@@ -25,6 +25,20 @@ const questions: { name: string; sql: string }[] = [
     sql: `select (app_public.accounts_balance(a, as_of => $2, known_at => $2::timestamptz + interval '1 hour')).posted
           from app_public.accounts a where a.id = $1`,
   },
+  {
+    name: "statement, 100 lines from the middle",
+    sql: `select (app_public.accounts_statement(a, page_size => 100, after_version => a_half.version)) is not null
+          from app_public.accounts a, (select version / 2 as version from app_public.account_balances where account_id = $1) a_half
+          where a.id = $1`,
+  },
+  {
+    name: "trial balance now, 2 accounts",
+    sql: "select app_public.trial_balance() from app_public.accounts a where a.id = $1",
+  },
+  {
+    name: "trial balance as of a past moment, 2 accounts",
+    sql: "select app_public.trial_balance(as_of => $2) from app_public.accounts a where a.id = $1",
+  },
 ];
 
 /** Measures the questions on an account with many postings, a tenth of them backdated by some days. */
@@ -36,7 +50,7 @@ export async function measureReading(
   progress(`an account with ${postings.toLocaleString("en-US")} postings`);
   const { tenantId, accountId } = await withClient(urls.superuser, (client) => fillAccount(client, postings));
   progress("folding");
-  await withClient(urls.owner, (client) => client.query("select app_private.fold_postings(1000000)"));
+  await withClient(urls.owner, foldAll);
   return withClient(urls.owner, async (client) => {
     await client.query("set role tallystick_accountant");
     await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
@@ -51,6 +65,15 @@ export async function measureReading(
     }
     return figures;
   });
+}
+
+/** What the worker's job does each minute. */
+async function foldAll(client: pg.Client): Promise<void> {
+  let folded: number;
+  do {
+    const { rows } = await client.query<{ folded: string }>("select app_private.fold_postings() as folded");
+    folded = Number(rows[0]?.folded);
+  } while (folded > 0);
 }
 
 async function medianTime(client: pg.Client, sql: string, accountId: string): Promise<number> {
@@ -82,7 +105,7 @@ async function fillAccount(client: pg.Client, postings: number): Promise<{ tenan
   await client.query("begin; set local session_replication_role = replica");
   await client.query(
     `create temp table history on commit drop as
-     select n, uuidv7() as id, 1 + n * 7919 % 1000 as amount,
+     select n, uuidv7() as id, 1 + n::bigint * 7919 % 1000 as amount,
        '2025-01-01Z'::timestamptz + n * (interval '365 days' / $1::integer) as created_at,
        '2025-01-01Z'::timestamptz + n * (interval '365 days' / $1::integer)
          - case when n % 10 = 0 then interval '1 day' * (1 + n % 5) else interval '0' end as effective_at

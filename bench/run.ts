@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { withScratchServer } from "../scripts/scratch_server.ts";
 import { projectRoot } from "../src/paths.ts";
 import { withClient } from "../src/postgres/client.ts";
+import { measureImport } from "./importing.ts";
 import { type Figure, measurePosting, openBooks } from "./posting.ts";
 import { measureReading } from "./reading.ts";
 
@@ -36,8 +37,10 @@ const figures = await withScratchServer({ profile: "durable" }, async ({ createD
     seconds: Number(values.seconds),
     progress,
   });
+  progress("import of 10,000 transactions");
+  const importing = await measureImport(urls.owner, 10_000);
   const reading = await measureReading(urls, Number(values.postings), progress);
-  return [...posting, ...reading];
+  return [...posting, importing, ...reading];
 });
 
 const report = table(figures);

@@ -3,6 +3,7 @@ import { type Client, createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { signToken } from "../../../src/http/tokens.ts";
 import { relayOnce } from "../../../src/relay.ts";
+import { relayAll } from "../../support/relay.ts";
 import { bootApi, type Caller, postMutation, secret, staff, transfer } from "./_api.ts";
 
 const api = await bootApi();
@@ -15,7 +16,7 @@ afterEach(async () => {
 });
 
 beforeAll(async () => {
-  await relayOnce(worker);
+  await relayAll(worker);
 });
 
 interface Closed {
@@ -80,7 +81,7 @@ async function until(condition: () => boolean, ms = 8000): Promise<void> {
   const end = Date.now() + ms;
   while (!condition()) {
     if (Date.now() > end) throw new Error("It did not happen in time.");
-    await relayOnce(worker);
+    await relayAll(worker);
     await new Promise((done) => setTimeout(done, 20));
   }
 }
@@ -101,7 +102,7 @@ test("a posted transaction and the balances that it changed are told", async () 
   const changedOne = subscribe({}, balanceChanged, { id: books.sales });
   await listening();
   const id = await post(books.cash, books.sales);
-  await relayOnce(worker);
+  await relayAll(worker);
   await until(() => posted.values.length === 1 && changed.values.length === 2 && changedOne.values.length === 1);
   expect(posted.values[0].transactionPosted.transaction).toEqual({
     id,
@@ -122,7 +123,7 @@ test("many are told in the order in which the database recorded them", async () 
   await listening();
   const ids: string[] = [];
   for (let n = 0; n < 20; n += 1) ids.push(await post(books.cash, books.sales));
-  await relayOnce(worker);
+  await relayAll(worker);
   await until(() => posted.values.length === 20);
   expect(posted.values.map((value) => value.transactionPosted.transaction.id)).toEqual(ids);
 });
@@ -136,8 +137,8 @@ test("a batch that is larger than a notification arrives whole, and once, with t
       postTransactions(input: { transactions: $t }) { results { transactionId } } }`,
     { t: transactions },
   );
-  await Promise.all(Array.from({ length: 4 }, () => relayOnce(worker)));
-  await relayOnce(worker);
+  await Promise.all(Array.from({ length: 4 }, () => relayAll(worker)));
+  await relayAll(worker);
   await until(() => posted.values.length >= 400, 8000);
   await listening();
   const told = posted.values.map((value) => value.transactionPosted.transaction.id);
@@ -153,14 +154,14 @@ describe("isolation", () => {
     const changedThere = subscribe({ tenant: otherBooks.tenant }, balanceChanged, { id: books.cash });
     await listening();
     await post(books.cash, books.sales);
-    await relayOnce(worker);
+    await relayAll(worker);
     await until(() => here.values.length === 1);
     await listening();
     expect(there.values).toEqual([]);
     expect(changedThere.values).toEqual([]);
     expect(there.error).toBeUndefined();
     const id = await post(otherBooks.cash, otherBooks.sales, { tenant: otherBooks.tenant });
-    await relayOnce(worker);
+    await relayAll(worker);
     await until(() => there.values.length === 1);
     expect(there.values[0].transactionPosted.transaction.id).toBe(id);
     expect(here.values.length).toBe(1);
@@ -173,7 +174,7 @@ describe("isolation", () => {
     await listening();
     await post(books.cash, books.sales);
     const id = await post(books.cash, books.wallet);
-    await relayOnce(worker);
+    await relayAll(worker);
     await until(() => posted.values.length === 1 && changed.values.length === 1);
     await listening();
     expect(posted.values).toEqual([
@@ -202,7 +203,7 @@ describe("a web socket", () => {
     const stream = listen(client, transactionPosted);
     await listening();
     await post(books.cash, books.sales);
-    await relayOnce(worker);
+    await relayAll(worker);
     await until(() => stream.values.length === 1);
     expect(await closed).toMatchObject({ code: 4401, reason: expect.stringContaining("LG461") });
   });
@@ -243,11 +244,11 @@ test("who was away catches up by reading on from the last id, and then hears wha
   const first = subscribe({}, transactionPosted);
   await listening();
   const last = await post(books.cash, books.sales);
-  await relayOnce(worker);
+  await relayAll(worker);
   await until(() => first.values.length === 1);
   await Promise.all(clients.splice(0).map((client) => client.dispose()));
   const missed = [await post(books.cash, books.sales), await post(books.cash, books.sales)];
-  await relayOnce(worker);
+  await relayAll(worker);
 
   const again = subscribe({}, transactionPosted);
   await listening();
@@ -257,7 +258,7 @@ test("who was away catches up by reading on from the last id, and then hears wha
   );
   expect(transactions.nodes.map((node: { id: string }) => node.id)).toEqual(missed);
   const next = await post(books.cash, books.sales);
-  await relayOnce(worker);
+  await relayAll(worker);
   await until(() => again.values.length === 1);
   expect(again.values[0].transactionPosted.transaction.id).toBe(next);
 });
@@ -281,7 +282,7 @@ test("a transaction that commits late is told, and none is told before it is set
     await listening();
     expect(posted.values).toEqual([]);
     await client.query("commit");
-    await relayOnce(worker);
+    await relayAll(worker);
     await until(() => posted.values.length === 1);
     expect(posted.values[0].transactionPosted.transaction.id).toBe(later);
   });

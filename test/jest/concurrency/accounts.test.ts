@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type pg from "pg";
 import { openAccount, openAccounts, postBatch, sqlState, transfer } from "../../support/ledger.ts";
-import { countersOf, gatherCrowd, tally } from "./crowd.ts";
+import { countersOf, gatherCrowd, tally, untilPosted } from "./crowd.ts";
 
 /* An account is frozen, limited or closed with the functions of the API while clients post to it. */
 const crowd = await gatherCrowd(24);
@@ -41,7 +41,7 @@ test("freezing: what was posted before counts, and nothing is posted after", asy
   let atFreeze = -1;
   const results = await crowd.all(async (client, number) => {
     if (number > 0) return postUntilRefused(client, tenantId, [{ postings: transfer(frozen, other, 1) }]);
-    await client.query("select pg_sleep(0.05)");
+    await untilPosted(client, tenantId, 50);
     atFreeze = await change(client, tenantId, "freeze_account($1)", [frozen]);
     return [];
   });
@@ -60,8 +60,8 @@ test("setting a minimum: it is refused if the balance is below already, and hold
       const kind = number % 2 === 0 ? "pending" : "posted";
       return postUntilRefused(client, tenantId, [{ kind, postings: transfer(source, sink, 7) }]);
     }
-    // The first is too late by then: what is available falls all the time.
-    await client.query("select pg_sleep(0.05)");
+    // The first minimum is too late by then: what is available falls all the time.
+    await untilPosted(client, tenantId, 50);
     for (;;) {
       try {
         await change(client, tenantId, "set_account_limits($1, $2)", [source, minimum]);
@@ -88,7 +88,7 @@ test("closing: only between transactions that leave it empty, and nothing is pos
   let atClose = -1;
   const results = await crowd.all(async (client, number) => {
     if (number > 0) return postUntilRefused(client, tenantId, items);
-    await client.query("select pg_sleep(0.05)");
+    await untilPosted(client, tenantId, 50);
     atClose = await change(client, tenantId, "close_account($1)", [closing]);
     return [];
   });

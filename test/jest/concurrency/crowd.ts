@@ -108,6 +108,15 @@ export async function countersOf(
   };
 }
 
+/** Waits until a tenant has so many transactions, so that what comes next meets clients in full swing. */
+export async function untilPosted(db: Queryable, tenantId: number, count: number): Promise<void> {
+  const text = "select count(*)::integer as count from app_public.transactions where tenant_id = $1";
+  for (let posted = 0; posted < count; ) {
+    const { rows } = await db.query<{ count: number }>(text, [tenantId]);
+    posted = rows[0]?.count ?? count;
+  }
+}
+
 /** How many results answer with each code; an accepted one counts as "posted", a replay as "replayed". */
 export function tally(results: { code: string | null; isReplayed: boolean }[]): Record<string, number> {
   const counts: Record<string, number> = {};

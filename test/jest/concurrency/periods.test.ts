@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { openAccounts, postBatch, sqlState, transfer } from "../../support/ledger.ts";
-import { gatherCrowd, randomNumbers, tally } from "./crowd.ts";
+import { gatherCrowd, randomNumbers, tally, untilPosted } from "./crowd.ts";
 
 /* The books are closed while clients post backdated transactions into them: nothing lands after the close. */
 const crowd = await gatherCrowd(24);
@@ -48,8 +48,7 @@ async function postUntilClosed(client: pg.PoolClient, tenantId: number, next: ()
   return answers;
 }
 
-async function closeAfter(client: pg.PoolClient, tenantId: number, period: string, seconds: number): Promise<void> {
-  await client.query("select pg_sleep($1)", [seconds]);
+async function close(client: pg.PoolClient, tenantId: number, period: string): Promise<void> {
   await asAccountant(client, tenantId, "select app_public.close_period($1)", [period]);
 }
 
@@ -65,7 +64,7 @@ describe("closing a period while all post into it", () => {
         const [debit = "", credit = ""] = [cash[number % 4], sales[(number >> 2) % 4]];
         return postUntilClosed(client, tenantId, () => [debit, credit, "2025-06-30T12:00:00Z"]);
       }
-      await client.query("select pg_sleep(0.1)");
+      await untilPosted(client, tenantId, 50);
       await asAccountant(
         client,
         tenantId,
@@ -97,7 +96,8 @@ describe("closing a period while all post into it", () => {
     const closed = await crowd.all(
       async (client, number) => {
         if (number % 3 === 0) {
-          await closeAfter(client, tenantId, period, 0.05);
+          await untilPosted(client, tenantId, 20);
+          await close(client, tenantId, period);
           return "closed";
         }
         await postUntilClosed(client, tenantId, () => [accounts[0] ?? "", accounts[1] ?? "", "2025-06-30T12:00:00Z"]);
@@ -125,7 +125,9 @@ describe("closing a period while all post into it", () => {
       if (period !== undefined) {
         for (;;) {
           try {
-            await closeAfter(client, tenantId, period, 0.02 * (4 - number));
+            // The last one tries first.
+            await untilPosted(client, tenantId, 20 * (periods.length - number));
+            await close(client, tenantId, period);
             return [];
           } catch (error) {
             // An earlier one is open still.
@@ -167,4 +169,26 @@ describe("closing a period while all post into it", () => {
     );
     expect(rows).toEqual([{ late: 0, open: 0 }]);
   });
+});
+
+test("a period is closed, or one is opened before it: never both", async () => {
+  const tenants: { tenantId: number; period: string }[] = [];
+  for (let pair = 0; pair < crowd.size / 2; pair += 1) {
+    const tenantId = await crowd.tenant();
+    tenants.push({ tenantId, period: await openPeriod(tenantId, "2025", "2025-01-01Z", "2026-01-01Z") });
+  }
+  const done = await crowd.all(
+    async (client, number) => {
+      const { tenantId, period } = tenants[number >> 1] ?? { tenantId: 0, period: "" };
+      // Who of a pair comes first changes from pair to pair.
+      await client.query("select pg_sleep($1)", [(number % 4 === 1 || number % 4 === 2 ? 0 : 10) / 1000]);
+      if (number % 2 === 0) await asAccountant(client, tenantId, "select app_public.close_period($1)", [period]);
+      else
+        await asAccountant(client, tenantId, "select app_public.open_period('2024', '2024-01-01Z', '2025-01-01Z')", []);
+      return true;
+    },
+    ["LG333", "LG336"],
+  );
+  const pairs = tenants.map((_, pair) => [done[2 * pair], done[2 * pair + 1]].filter((one) => one === true).length);
+  expect(pairs).toEqual(tenants.map(() => 1));
 });

@@ -72,12 +72,12 @@ describe("what the examples are for is what they show", () => {
     expect(walletAfter(result.balances)).toMatchObject({ posted: "2100", available: "2100" });
   });
 
-  test("the history has the balance then and now", () => {
+  test("the history has the balance of then and of now", () => {
     const { account } = answers.get("History");
     expect(account).toMatchObject({
       code: "wallets:you",
       balance: { posted: "2100", pending: "2100", available: "2100" },
-      then: { posted: "2100" },
+      earlier: { posted: "2100" },
     });
     expect(account.postings.nodes).toHaveLength(3);
   });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { relayOnce } from "../../../src/relay.ts";
 import { type Example, readExamples } from "../../support/examples.ts";
 import { readProjectFile } from "../../support/project_files.ts";
+import { relayAll } from "../../support/relay.ts";
 import { bootApi } from "../api/_api.ts";
 
 /**
@@ -69,7 +69,7 @@ test("the error that is shown is the error that comes", async () => {
 /** Subscribes, posts something on the wallet, and waits until it is told. */
 async function hear(query: string, variables: Record<string, unknown>): Promise<void> {
   const worker = api.db.pool("worker");
-  await relayOnce(worker);
+  await relayAll(worker);
   const client = createClient({
     url: api.url.replace("http", "ws"),
     webSocketImpl: WebSocket,
@@ -85,23 +85,11 @@ async function hear(query: string, variables: Record<string, unknown>): Promise<
       ] } }) { result { transactionId } } }`,
       { cash: ids.get("cash"), wallet: ids.get("wallet") },
     );
-    const { value } = await relayUntil(worker, heard);
+    await relayAll(worker);
+    const { value } = await heard;
     expect(value?.errors).toBeUndefined();
     expect(Object.values(value?.data ?? {})[0]).not.toBeNull();
   } finally {
     await client.dispose();
   }
-}
-
-/** The relay stops at the oldest database transaction of the server, which other test files share. */
-async function relayUntil<T>(worker: Parameters<typeof relayOnce>[0], heard: Promise<T>): Promise<T> {
-  let done = false;
-  const result = heard.finally(() => {
-    done = true;
-  });
-  while (!done) {
-    await relayOnce(worker);
-    await new Promise((next) => setTimeout(next, 50));
-  }
-  return result;
 }
