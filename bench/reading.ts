@@ -28,7 +28,8 @@ const questions: { name: string; sql: string }[] = [
   {
     name: "statement, 100 lines from the middle",
     sql: `select (app_public.accounts_statement(a, page_size => 100, after_version => a_half.version)) is not null
-          from app_public.accounts a, (select version / 2 as version from app_public.account_balances where account_id = $1) a_half
+          from app_public.accounts a,
+            (select version / 2 as version from app_public.account_balances where account_id = $1) a_half
           where a.id = $1`,
   },
   {
