@@ -7,8 +7,8 @@ import type { Logger } from "pino";
 import type { RunningPart } from "./api.ts";
 import type { Config } from "./config.ts";
 import { tasksFolder } from "./paths.ts";
-import { startRelay } from "./relay.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
+import { startRelay } from "./relay.ts";
 
 export interface WorkerOptions {
   config: Config;

@@ -39,12 +39,13 @@ async function findProblem(pool: pg.Pool, wanted: string | undefined): Promise<s
   }
 }
 
-/** The name of the newest migration that came with the program, such as 000002-payments.sql. */
+/** The newest migration that came with the program, as graphile-migrate records it: without its slug. */
 function latestMigrationFile(): string | undefined {
   const folder = `${migrationsFolder}/committed`;
   if (!existsSync(folder)) return undefined;
   return readdirSync(folder)
     .filter((name) => /^\d{6}.*\.sql$/.test(name))
     .sort()
-    .at(-1);
+    .at(-1)
+    ?.replace(/^(\d{6}).*$/, "$1.sql");
 }

@@ -23,9 +23,13 @@ export interface MigrateOptions {
 export async function migrateDatabase(options: MigrateOptions): Promise<void> {
   const name = `tallystick-migrate-${process.pid}`;
   const settings: Settings = {
-    connectionString: withUrl(options.connectionString, { applicationName: name }),
+    // From the first statement on, so that graphile-migrate's own tables are the owner's too.
+    connectionString: withUrl(options.connectionString, {
+      applicationName: name,
+      options: "-c role=tallystick_owner",
+    }),
     migrationsFolder,
-    pgSettings: { role: "tallystick_owner", timezone: "UTC" },
+    pgSettings: { timezone: "UTC" },
     logger: makeLogger(options.onProgress),
   };
   try {
