@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import pg from "pg";
 import { tenantOption } from "../arguments.ts";
 import type { Ledgers, TenantLedger } from "../ledger.ts";
 import { count, formatTable, say, type TableColumn } from "../output.ts";
@@ -10,8 +11,8 @@ interface CheckResult {
   description: string;
   rowsChecked: number;
   violations: number;
-  /** The first of the rows. */
-  sample: Record<string, unknown>[];
+  /** All of the rows, of a check that found any. */
+  rows: Record<string, unknown>[];
 }
 
 const examples = `
@@ -53,18 +54,31 @@ const columns: TableColumn[] = [
 ];
 
 async function runChecks({ client }: TenantLedger): Promise<CheckResult[]> {
-  const { rows } = await client.query<CheckResult & { rowsChecked: string; violations: string }>(
-    `select name, description, rows_checked as "rowsChecked", violations, sample
+  const { rows: found } = await client.query<{
+    name: string;
+    description: string;
+    rowsChecked: string;
+    violations: string;
+  }>(
+    `select name, description, rows_checked as "rowsChecked", violations
        from app_public.verify_ledger() order by name`,
   );
-  return rows.map((row) => ({ ...row, rowsChecked: Number(row.rowsChecked), violations: Number(row.violations) }));
+  const results: CheckResult[] = [];
+  for (const { name, description, rowsChecked, violations } of found) {
+    const rows = violations === "0" ? [] : await offendingRows(client, name);
+    results.push({ name, description, rowsChecked: Number(rowsChecked), violations: Number(violations), rows });
+  }
+  return results;
 }
 
-function describeBroken({ name, description, violations, sample }: CheckResult): string {
-  const rest = violations - sample.length;
-  return [
-    `${name}: ${description.replace(/\s+/g, " ")}`,
-    ...sample.map((row) => `  ${JSON.stringify(row)}`),
-    ...(rest > 0 ? [`  … and ${count(rest, "row")} more: select * from checks.${name}`] : []),
-  ].join("\n");
+/** The view itself, since verify_ledger answers with the first rows only. */
+async function offendingRows(client: pg.Client, check: string): Promise<Record<string, unknown>[]> {
+  const { rows } = await client.query<{ row: Record<string, unknown> }>(
+    `select to_jsonb(violation) as row from checks.${pg.escapeIdentifier(check)} violation`,
+  );
+  return rows.map(({ row }) => row);
+}
+
+function describeBroken({ name, description, rows }: CheckResult): string {
+  return [`${name}: ${description.replace(/\s+/g, " ")}`, ...rows.map((row) => `  ${JSON.stringify(row)}`)].join("\n");
 }

@@ -176,6 +176,25 @@ describe("verify", () => {
     expect(stdout).toMatch(/\nbalances_that_differ +\d+ +1\n/);
     expect(stdout).toMatch(/\n\nbalances_that_differ: .+\n {2}\{"[^\n]*\}\n/);
   });
+
+  test("leaves none of the rows out, however many there are", async () => {
+    await db.withClient("superuser", (client) =>
+      client.query(`set session_replication_role = replica;
+        insert into app_public.accounts (tenant_id, code, currency, name, type, normal_balance)
+        select t.id, 'lost ' || n, c.code, 'Without a balance', 'asset', 'debit'
+        from app_public.tenants t
+        join lateral (select code from app_public.currencies where tenant_id = t.id limit 1) c on true
+        cross join generate_series(1, 25) n
+        where t.slug = 'home'`),
+    );
+    const { stdout } = await cli.run("verify", "-t", "home");
+    const counted = [...stdout.matchAll(/^\S+ +[\d,]+ +([\d,]+)$/gm)].map((match) =>
+      Number(match[1]?.replace(",", "")),
+    );
+    const shown = stdout.match(/^ {2}\{".*\}$/gm) ?? [];
+    expect(shown.length).toBeGreaterThan(25);
+    expect(shown).toHaveLength(counted.reduce((sum, count) => sum + count, 0));
+  });
 });
 
 test("an import that is interrupted keeps nothing, and shows no progress bar where nobody watches", async () => {
