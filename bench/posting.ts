@@ -1,4 +1,5 @@
 import pg from "pg";
+import { openCommandSession } from "../src/cli/ledger.ts";
 import { type Load, median, type Statement, transfersPerSecond } from "./load.ts";
 
 /** One line of the report. */
@@ -34,7 +35,7 @@ export async function openBooks(url: string, count: number): Promise<Books> {
   try {
     const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant('bench')");
     const tenantId = rows[0]?.id ?? 0;
-    await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
+    await actAs(client, tenantId);
     const opened = await client.query<{ id: string }>(
       `select (app_public.open_account('account ' || n, 'Account', 'asset', 'USD')).id
        from generate_series(1, $1::integer) n`,
@@ -46,6 +47,16 @@ export async function openBooks(url: string, count: number): Promise<Books> {
   } finally {
     await client.end();
   }
+}
+
+/** A session of an admin, for as long as the connection lasts. */
+export async function actAs(client: pg.ClientBase, tenantId: number): Promise<void> {
+  const { sessionId, userId } = await openCommandSession(client, { tenantId, role: "admin", seconds: 24 * 3600 });
+  await client.query(
+    `select set_config('tallystick.tenant_id', $1, false), set_config('tallystick.user_id', $2, false),
+            set_config('tallystick.session_id', $3, false)`,
+    [String(tenantId), userId, sessionId],
+  );
 }
 
 /** Measures posting over SQL in several shapes, each in turns with its floor. */
@@ -120,7 +131,7 @@ function postingLoad(books: Books, shape: Shape, seconds: number): Load {
     clients: shape.clients,
     seconds,
     prepare: async (client) => {
-      await client.query("select set_config('tallystick.tenant_id', $1, false)", [books.tenantId]);
+      await actAs(client, books.tenantId);
     },
     next: shape.size === 1 ? single : batch,
   };

@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { withClient } from "../src/postgres/client.ts";
 import { median } from "./load.ts";
-import type { Figure } from "./posting.ts";
+import { actAs, type Figure } from "./posting.ts";
 
 type Urls = DatabaseUrls & { superuser: string };
 
@@ -54,7 +54,7 @@ export async function measureReading(
   await withClient(urls.owner, foldAll);
   return withClient(urls.owner, async (client) => {
     await client.query("set role tallystick_accountant");
-    await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
+    await actAs(client, tenantId);
     const figures: Figure[] = [];
     for (const question of questions) {
       progress(question.name);
@@ -97,7 +97,7 @@ async function medianTime(client: pg.Client, sql: string, accountId: string): Pr
 async function fillAccount(client: pg.Client, postings: number): Promise<{ tenantId: number; accountId: string }> {
   const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant('bench-history')");
   const tenantId = rows[0]?.id ?? 0;
-  await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
+  await actAs(client, tenantId);
   const opened = await client.query<{ id: string }>(
     `select (app_public.open_account(code, code, 'asset', 'USD')).id
      from unnest(array['many', 'other']) with ordinality as o (code, n) order by n`,

@@ -19,7 +19,8 @@ declare
     'tallystick_accountant',
     'tallystick_auditor',
     'tallystick_admin',
-    'tallystick_partner'
+    'tallystick_partner',
+    'tallystick_operator'
   ];
 begin
   foreach v_role in array v_login || v_request loop

@@ -113,12 +113,14 @@ async function greet(
   say: (message: string) => void,
 ): Promise<void> {
   if (config.environment !== "development") return;
-  const { rows } = await withClient(database.adminUrl, (client) =>
-    client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [demoTenant]),
-  );
-  const tenantId = rows[0]?.id;
-  if (tenantId === undefined) return;
-  for (const line of welcome({ apiUrl, secret: config.jwtSecret, tenantId })) say(line);
+  const lines = await withClient(database.adminUrl, async (client) => {
+    const { rows } = await client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [
+      demoTenant,
+    ]);
+    const tenantId = rows[0]?.id;
+    return tenantId === undefined ? [] : welcome(client, { apiUrl, secret: config.jwtSecret, tenantId });
+  });
+  for (const line of lines) say(line);
 }
 
 /** Resolves with the signal that asks us to stop, or with the error that makes us. */

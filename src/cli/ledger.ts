@@ -59,14 +59,39 @@ export class Ledgers {
   ): Promise<T> {
     return this.withOwner(async (client) => {
       const tenantId = await findTenant(client, options.tenant);
+      const { role, user } = options;
+      // As long as the longest import may take.
+      const session = await openCommandSession(client, { tenantId, role, user, seconds: 24 * 3600 });
       await client.query(
         `select set_config('role', $1, false), set_config('tallystick.tenant_id', $2, false),
-                set_config('tallystick.user_id', $3, false)`,
-        [`tallystick_${options.role}`, String(tenantId), options.user ?? ""],
+                set_config('tallystick.user_id', $3, false), set_config('tallystick.session_id', $4, false)`,
+        [`tallystick_${role}`, String(tenantId), session.userId, session.sessionId],
       );
       return work({ client, tenantId, slug: options.tenant });
     });
   }
+}
+
+export interface CommandSessionOptions {
+  tenantId: number;
+  role: Role;
+  /** Default: the command line itself. */
+  user?: string | undefined;
+  seconds: number;
+}
+
+/** Opens a session for a command, as the owner. */
+export async function openCommandSession(
+  client: pg.ClientBase,
+  { tenantId, role, user, seconds }: CommandSessionOptions,
+): Promise<{ sessionId: string; userId: string }> {
+  const { rows } = await client.query<{ sessionId: string; userId: string }>(
+    `select session_id as "sessionId", acting_user_id as "userId"
+     from app_private.open_command_session($1, $2, $3, now() + make_interval(secs => $4))`,
+    [tenantId, user ?? null, role, seconds],
+  );
+  if (!rows[0]) throw new Error("The ledger opened no session.");
+  return rows[0];
 }
 
 /** The id of a tenant, or an error that names those that there are. */

@@ -1,6 +1,11 @@
 /** The people of the demonstration: one for each role. Their ids are fixed, so that tokens outlive a reset. */
 export const demoTenant = "demo";
 
+export interface DemoPerson {
+  name: string;
+  userId: string;
+}
+
 export const demoPeople = {
   customer: { name: "Ada", userId: "0199c0de-0001-7000-8000-000000000001" },
   teller: { name: "Tess", userId: "0199c0de-0002-7000-8000-000000000002" },

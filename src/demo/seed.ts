@@ -1,6 +1,7 @@
 import pg from "pg";
+import { openCommandSession } from "../cli/ledger.ts";
 import { seededRandom } from "../random.ts";
-import { demoPeople, demoTenant } from "./people.ts";
+import { demoPeople, demoTenant, demoWallets } from "./people.ts";
 import { type StoryAccount, type StoryTransaction, storyAccounts, tellStory } from "./story.ts";
 
 /**
@@ -17,10 +18,18 @@ export async function seedDemo({ ownerUrl, say }: { ownerUrl: string; say: (mess
       "select id from app_private.create_tenant($1, 'Tally Wallets')",
       [demoTenant],
     );
+    const tenantId = Number(rows[0]?.id);
+    await addPeople(client, tenantId);
+    const { sessionId, userId } = await openCommandSession(client, {
+      tenantId,
+      role: "admin",
+      user: demoPeople.admin.userId,
+      seconds: 3600,
+    });
     await client.query(
       `select set_config('tallystick.tenant_id', $1, true), set_config('tallystick.user_id', $2, true),
-              set_config('role', 'tallystick_admin', true)`,
-      [String(rows[0]?.id), demoPeople.admin.userId],
+              set_config('tallystick.session_id', $3, true), set_config('role', 'tallystick_admin', true)`,
+      [String(tenantId), userId, sessionId],
     );
     const ids = await openAccounts(client, storyAccounts);
     const story = tellStory(new Date(), seededRandom(1));
@@ -31,6 +40,21 @@ export async function seedDemo({ ownerUrl, say }: { ownerUrl: string; say: (mess
   } finally {
     await client.end();
   }
+}
+
+/** One person for each role, and the customers who have a wallet. */
+async function addPeople(client: pg.Client, tenantId: number): Promise<void> {
+  const staff = Object.entries(demoPeople).map(([role, { name, userId }]) => ({ id: userId, name, role }));
+  const customers = demoWallets.map(({ name, userId }) => ({ id: userId, name, role: "customer" }));
+  await client.query(
+    `with person as (select * from jsonb_to_recordset($2::jsonb) as p (id uuid, name text, role text)),
+     made as (
+       insert into app_public.users (id, name) select distinct on (id) id, name from person on conflict do nothing
+     )
+     insert into app_public.memberships (tenant_id, user_id, role)
+     select distinct on (id) $1::integer, id, role::app_public.member_role from person`,
+    [tenantId, JSON.stringify([...staff, ...customers])],
+  );
 }
 
 async function openAccounts(client: pg.Client, accounts: StoryAccount[]): Promise<Map<string, string>> {

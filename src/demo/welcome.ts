@@ -1,5 +1,7 @@
-import { roles, signToken } from "../http/tokens.ts";
-import { demoPeople, demoTenant } from "./people.ts";
+import type pg from "pg";
+import { openCommandSession } from "../cli/ledger.ts";
+import { signToken } from "../http/tokens.ts";
+import { type DemoPerson, demoPeople, demoTenant } from "./people.ts";
 
 const hours = 12;
 
@@ -7,17 +9,16 @@ const hours = 12;
  * What a start of the demonstration tells: where to look, a token for each role, three things to try.
  * For development only: whoever reads the terminal may do what the tokens may.
  */
-export function welcome(options: { apiUrl: string; secret: string; tenantId: number }): string[] {
-  const tokens = roles.map((role) => {
-    const token = signToken({
-      secret: options.secret,
-      tenantId: options.tenantId,
-      role,
-      userId: demoPeople[role].userId,
-      expiresInSeconds: hours * 3600,
-    });
-    return { role, token };
-  });
+export async function welcome(
+  client: pg.Client,
+  { apiUrl, secret, tenantId }: { apiUrl: string; secret: string; tenantId: number },
+): Promise<string[]> {
+  const expiresInSeconds = hours * 3600;
+  const tokens: { role: string; token: string }[] = [];
+  for (const [role, { userId: user }] of Object.entries(demoPeople) as [keyof typeof demoPeople, DemoPerson][]) {
+    const session = await openCommandSession(client, { tenantId, role, user, seconds: expiresInSeconds });
+    tokens.push({ role, token: signToken({ secret, tenantId, role, ...session, expiresInSeconds }) });
+  }
   const accountant = tokens.find(({ role }) => role === "accountant")?.token ?? "";
   return [
     `Tokens of the tenant ${demoTenant}, good for ${hours} hours (development only):`,
@@ -25,7 +26,7 @@ export function welcome(options: { apiUrl: string; secret: string; tenantId: num
     "Try:",
     `  npx tallystick trial-balance --tenant ${demoTenant}`,
     `  npx tallystick verify --tenant ${demoTenant}`,
-    `  curl -s ${options.apiUrl}/graphql -H 'content-type: application/json' \\`,
+    `  curl -s ${apiUrl}/graphql -H 'content-type: application/json' \\`,
     `    -H 'authorization: Bearer ${accountant}' \\`,
     `    -d '{"query":"{ accounts(first: 5) { nodes { code balance { posted available } } } }"}'`,
   ];

@@ -20,6 +20,7 @@ const statementTimeouts: Record<RequestRole, string> = {
   accountant: "30s",
   auditor: "60s",
   admin: "30s",
+  operator: "30s",
 };
 
 export interface RequestContextOptions {
@@ -46,8 +47,9 @@ export function makeRequestContext({ claims, requestId }: RequestContextOptions)
       role: `tallystick_${role}`,
       statement_timeout: statementTimeouts[role],
       // Set even without a token, so that nothing of an earlier request could show through.
-      "tallystick.tenant_id": claims === undefined ? "" : String(claims.tenantId),
+      "tallystick.tenant_id": String(claims?.tenantId ?? ""),
       "tallystick.user_id": claims?.userId ?? "",
+      "tallystick.session_id": claims?.sessionId ?? "",
       "tallystick.request_id": requestId,
     },
   };

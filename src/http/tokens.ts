@@ -1,14 +1,19 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import jwt from "jsonwebtoken";
 
-/** What a role of a request may be; each is the PostgreSQL role `tallystick_<role>`. */
-export const roles = ["customer", "teller", "accountant", "auditor", "admin"] as const;
+/** What a token may make of a request; each is the PostgreSQL role `tallystick_<role>`. */
+export const roles = ["customer", "teller", "accountant", "auditor", "admin", "operator"] as const;
 export type Role = (typeof roles)[number];
+/** Those that belong to a tenant. */
+export const tenantRoles = roles.filter((role) => role !== "operator");
 
 /** What a verified token says. Nothing else of it is used. */
 export interface Claims {
   userId: string;
-  tenantId: number;
+  /** The session that the token was made for: the database asks whether it is still open. */
+  sessionId: string;
+  /** Null for an operator, who belongs to no tenant. */
+  tenantId: number | null;
   role: Role;
   /** Seconds since 1970. */
   expiresAt: number;
@@ -30,17 +35,18 @@ export const tokenIssuer = "tallystick";
 export interface SignTokenOptions {
   /** TALLYSTICK_JWT_SECRET. */
   secret: string;
-  tenantId: number;
+  tenantId: number | null;
   role: Role;
   userId: string;
+  sessionId: string;
   /** Default: 15 minutes. */
   expiresInSeconds?: number;
 }
 
-/** Signs an access token, for the command line, the demonstration and tests. */
+/** Signs an access token for a session. */
 export function signToken(options: SignTokenOptions): string {
-  const { secret, tenantId, role, userId, expiresInSeconds = 15 * 60 } = options;
-  return jwt.sign({ tenant_id: tenantId, role }, tokenKey(secret), {
+  const { secret, tenantId, role, userId, sessionId, expiresInSeconds = 15 * 60 } = options;
+  return jwt.sign({ tenant_id: tenantId, role, sid: sessionId }, tokenKey(secret), {
     algorithm: "HS256",
     subject: userId,
     audience: tokenAudience,
@@ -65,18 +71,27 @@ export function verifyToken(token: string, key: KeyObject): Claims {
     throw new TokenError(error instanceof jwt.TokenExpiredError ? "LG461" : "LG460");
   }
   const claims = (typeof payload === "object" && payload !== null ? payload : {}) as Record<string, unknown>;
-  const { sub, tenant_id: tenantId, role, exp } = claims;
+  const { sub, sid, tenant_id: tenantId, role, exp } = claims;
   const isComplete =
     typeof sub === "string" &&
     uuidForm.test(sub) &&
-    typeof tenantId === "number" &&
-    Number.isInteger(tenantId) &&
-    tenantId > 0 &&
-    tenantId < 2 ** 31 &&
+    typeof sid === "string" &&
+    uuidForm.test(sid) &&
+    (role === "operator" ? tenantId === null : isTenantId(tenantId)) &&
     typeof exp === "number" &&
     roles.some((known) => known === role);
   if (!isComplete) throw new TokenError("LG460");
-  return { userId: sub.toLowerCase(), tenantId, role: role as Role, expiresAt: exp };
+  return {
+    userId: sub.toLowerCase(),
+    sessionId: sid.toLowerCase(),
+    tenantId: tenantId as number | null,
+    role: role as Role,
+    expiresAt: exp,
+  };
+}
+
+function isTenantId(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 2 ** 31;
 }
 
 /** The token of an Authorization header; undefined if there is no header. */

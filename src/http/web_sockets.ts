@@ -59,15 +59,20 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
         const token = bearerToken(ctx.connectionParams?.["authorization"] ?? ctx.connectionParams?.["Authorization"]);
         if (token === undefined) throw new TokenError("LG460");
         const claims = verifyToken(token, key);
-        const open = openByTenant.get(claims.tenantId) ?? 0;
+        const { tenantId } = claims;
+        if (tenantId === null) {
+          socket.close(closeCodes.forbidden, closeReason(refusals, "LG402"));
+          return false;
+        }
+        const open = openByTenant.get(tenantId) ?? 0;
         if (open >= maxSocketsPerTenant) {
           socket.close(closeCodes.tooMany, "Too many web sockets of these books are open.");
           return false;
         }
-        openByTenant.set(claims.tenantId, open + 1);
+        openByTenant.set(tenantId, open + 1);
         claimsOfSocket.set(socket, claims);
         closeWhenExpired(socket, claims, refusals);
-        socket.once("close", () => openByTenant.set(claims.tenantId, (openByTenant.get(claims.tenantId) ?? 1) - 1));
+        socket.once("close", () => openByTenant.set(tenantId, (openByTenant.get(tenantId) ?? 1) - 1));
         return true;
       } catch (error) {
         if (!(error instanceof TokenError)) throw error;

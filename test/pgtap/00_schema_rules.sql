@@ -16,7 +16,11 @@ where c.relkind in ('r', 'p');
 -- Those of a tenant: all but what is the same for everyone, and the tenants themselves.
 create temp view tenant_tables as
 select * from our_tables
-where name not in ('app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants');
+where name not in (
+  'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
+  'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
+  'app_private.sessions', 'app_private.security_events'
+);
 
 create temp view our_functions as
 select p.*, p.oid::regprocedure::text as signature, o.nspname
@@ -34,9 +38,10 @@ create temp table granted (privilege text, object text, roles text) on commit dr
 insert into granted values
   ('execute', 'app_hidden.balance_of', 'signed-in'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
-  ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous worker'),
+  ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
+  ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_user_account_ids', 'signed-in'),
-  ('execute', 'app_hidden.current_user_id', 'signed-in anonymous worker'),
+  ('execute', 'app_hidden.current_user_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.format_amount', 'signed-in worker'),
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
@@ -117,11 +122,17 @@ insert into granted values
   ('select', 'app_public.conversions', 'signed-in'),
   ('select', 'app_public.currencies', 'signed-in'),
   ('select', 'app_public.exchange_rates', 'signed-in'),
+  ('select', 'app_public.grantable_permissions', 'signed-in partner operator'),
   ('select', 'app_public.iso_currencies', 'signed-in anonymous'),
+  ('select', 'app_public.memberships', 'signed-in partner'),
+  ('select', 'app_public.permissions', 'signed-in partner operator'),
   ('select', 'app_public.postings', 'signed-in'),
   ('select', 'app_public.refusals', 'signed-in anonymous'),
+  ('select', 'app_public.role_permissions', 'signed-in partner'),
   ('select', 'app_public.tenants', 'signed-in'),
+  ('select', 'app_public.transaction_thresholds', 'staff'),
   ('select', 'app_public.transactions', 'signed-in'),
+  ('select', 'app_public.users', 'signed-in partner operator'),
   ('select', 'checks.account_sets_in_a_circle', 'accountant auditor admin'),
   ('select', 'checks.balances_that_differ', 'accountant auditor admin'),
   ('select', 'checks.balances_unlike_their_account', 'accountant auditor admin'),
@@ -143,9 +154,9 @@ insert into granted values
   ('select', 'checks.transactions_reversed_twice', 'accountant auditor admin'),
   ('select', 'checks.transactions_with_too_few_postings', 'accountant auditor admin'),
   ('select', 'checks.unbalanced_transactions', 'accountant auditor admin'),
-  ('usage', 'app_hidden', 'signed-in anonymous worker'),
+  ('usage', 'app_hidden', 'signed-in anonymous partner operator worker'),
   ('usage', 'app_private', 'worker'),
-  ('usage', 'app_public', 'signed-in anonymous worker'),
+  ('usage', 'app_public', 'signed-in anonymous partner operator worker'),
   ('usage', 'checks', 'accountant auditor admin');
 
 create temp view granted_roles as
@@ -238,14 +249,19 @@ select is_empty(
 select is_empty(
   $$select i.indexrelid::regclass from pg_index i join tenant_tables t on t.oid = i.indrelid
     where (select a.attname from pg_attribute a where a.attrelid = i.indrelid and a.attnum = i.indkey[0])
-      is distinct from 'tenant_id'$$,
-  'tenant_id comes first in every key and index of what a tenant owns');
+      is distinct from 'tenant_id'
+      and not (not i.indisunique and exists (
+        select from pg_constraint c
+        where c.contype = 'f' and c.conrelid = i.indrelid and c.conkey[1] = i.indkey[0]
+          and c.confrelid not in (select oid from tenant_tables)))$$,
+  'tenant_id comes first in every key and index of what a tenant owns, but for references to what is of no tenant');
 select is_empty(
   $$select c.conname from pg_constraint c join tenant_tables t on t.oid = c.conrelid
     where c.contype = 'f'
+      and c.confrelid in (select oid from tenant_tables union all select 'app_public.tenants'::regclass)
       and 'tenant_id' <> (
         select a.attname from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1])$$,
-  'and in every foreign key, so that none crosses tenants');
+  'and in every foreign key to what a tenant owns, so that none crosses tenants');
 select is_empty(
   $$select conname from pg_constraint c join our_tables t on t.oid = c.conrelid
     where c.contype = 'f' and c.confdeltype <> 'r'$$,

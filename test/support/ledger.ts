@@ -164,7 +164,7 @@ export async function postBatch(
           from unnest(r.balances) b
         ) as balances
       from unnest(app_private.post_batch(
-        $1, null,
+        app_private.system_actor($1),
         array(
           select i::app_public.transaction_input
           from jsonb_populate_recordset(null::app_public.transaction_input, $2) i

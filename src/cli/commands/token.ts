@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
-import { type Role, roles, signToken } from "../../http/tokens.ts";
+import { type Role, signToken, tenantRoles } from "../../http/tokens.ts";
 import { parseDuration, parseUuid, tenantOption } from "../arguments.ts";
-import { findTenant, type Ledgers } from "../ledger.ts";
+import { findTenant, type Ledgers, openCommandSession } from "../ledger.ts";
 import { say } from "../output.ts";
 
 interface TokenArguments {
@@ -25,14 +25,17 @@ export function tokenCommand(ledgers: Ledgers): Command {
     .summary("make a token for the API")
     .description("Prints a signed token for the API, for a user and a role of a tenant.")
     .addOption(tenantOption())
-    .addOption(new Option("-r, --role <role>", "what the token may do").choices(roles).makeOptionMandatory())
+    .addOption(new Option("-r, --role <role>", "what the token may do").choices(tenantRoles).makeOptionMandatory())
     .requiredOption("-u, --user <uuid>", "who acts; a customer sees the accounts that have this owner", parseUuid)
     .option("--expires-in <time>", "how long it is good for, such as 90s, 15m, 8h (default: 15m)", parseDuration, 900)
     .addHelpText("after", examples)
     .action(async ({ tenant, role, user, expiresIn }: TokenArguments) => {
       const secret = ledgers.readConfig().jwtSecret;
-      const tenantId = await ledgers.withOwner((client) => findTenant(client, tenant));
-      const token = signToken({ secret, tenantId, role, userId: user, expiresInSeconds: expiresIn });
+      const token = await ledgers.withOwner(async (client) => {
+        const tenantId = await findTenant(client, tenant);
+        const { sessionId, userId } = await openCommandSession(client, { tenantId, role, user, seconds: expiresIn });
+        return signToken({ secret, tenantId, role, userId, sessionId, expiresInSeconds: expiresIn });
+      });
       process.stdout.write(`${token}\n`);
       if (process.stderr.isTTY) say(`(good until ${new Date(Date.now() + expiresIn * 1000).toISOString()})`);
     });

@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { type RunningPart, startApi } from "../../../src/api.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { type Role, signToken } from "../../../src/http/tokens.ts";
+import { actAs, ensureSession, sessionId, staff } from "../../support/session.ts";
 import { createTestDatabase, type TestDatabase } from "../../support/test_database.ts";
 
 export const secret = "the secret of the tests of the API, 32 characters or more";
@@ -63,8 +64,6 @@ export interface Books {
   customer: string;
 }
 
-export const staff = "00000000-0000-7000-8000-00000000aaaa";
-
 /**
  * Boots the real server, on a port of its own and a copy of the migrated database. `prepare` may change the
  * database before the server reads its schema.
@@ -93,7 +92,20 @@ export async function bootApi(
   const otherBooks = await openBooks(db, "other");
   const url = `${server.url}/graphql`;
   const token = ({ tenant = books.tenant, role = "admin", user = staff }: Caller): string =>
-    signToken({ secret, tenantId: tenant, role: role as Role, userId: user });
+    signToken({
+      secret,
+      tenantId: tenant,
+      role: role as Role,
+      userId: user,
+      sessionId: sessionId({ tenantId: tenant, role, userId: user }),
+    });
+  const known = new Set<string>();
+  const signIn = async ({ tenant = books.tenant, role = "admin", user = staff }: Caller): Promise<void> => {
+    const of = { tenantId: tenant, role, userId: user };
+    if (role === "anonymous" || known.has(sessionId(of))) return;
+    known.add(sessionId(of));
+    await db.withClient("owner", (client) => ensureSession(client, of));
+  };
   const send: TestApi["send"] = async (body, headers = {}) => {
     const response = await fetch(url, {
       method: "POST",
@@ -104,7 +116,9 @@ export async function bootApi(
     const parsed = parse(text);
     return { status: response.status, headers: response.headers, data: parsed.data, errors: parsed.errors ?? [], text };
   };
-  const ask: TestApi["ask"] = (query, variables, caller = {}) => {
+  await signIn({});
+  const ask: TestApi["ask"] = async (query, variables, caller = {}) => {
+    if (caller.authorization === undefined) await signIn(caller);
     const authorization = caller.authorization ?? (caller.role === "anonymous" ? "" : `Bearer ${token(caller)}`);
     return send(JSON.stringify({ query, variables }), authorization === "" ? {} : { authorization });
   };
@@ -133,10 +147,7 @@ async function openBooks(db: TestDatabase, slug: string): Promise<Books> {
     };
     const tenant = Number(await one("select id from app_private.create_tenant($1)", [slug]));
     const customer = `00000000-0000-7000-8000-00000000cc0${tenant % 10}`;
-    await client.query(
-      "select set_config('tallystick.tenant_id', $1, false), set_config('tallystick.user_id', $2, false)",
-      [String(tenant), staff],
-    );
+    await actAs(client, { tenantId: tenant, role: "admin", userId: staff });
     const open = (code: string, type: string, owner: string | null): Promise<string> =>
       one(
         `select id from app_public.open_account(

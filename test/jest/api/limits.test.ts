@@ -151,7 +151,9 @@ describe("statements of a request", () => {
         grant execute on function app_public.timeout_of_this() to public`);
     });
     const { makeRequestContext } = await import("../../../src/graphql/request_context.ts");
-    const claims = role === "anonymous" ? undefined : { role, tenantId: 1, userId: api.books.customer, expiresAt: 0 };
+    const user = api.books.customer;
+    const claims =
+      role === "anonymous" ? undefined : { role, tenantId: 1, userId: user, sessionId: user, expiresAt: 0 };
     const { pgSettings } = makeRequestContext({ claims, requestId: "x" });
     const shown = await api.db.withRollback("api", async (client) => {
       for (const [name, value] of Object.entries(pgSettings))

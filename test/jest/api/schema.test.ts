@@ -57,7 +57,7 @@ describe("every name", () => {
     const bad = /tenantI|ByTenant|rowId|InputRecord|RecordInput|AndRow|fingerprint|xactId|ByNodeId|RowInput/i;
     expect(all.filter(({ name }) => bad.test(name)).map(({ at }) => at)).toEqual([]);
     const tenant = all.filter(({ name }) => /tenant/i.test(name)).map(({ at }) => at.split(".")[0]);
-    expect(new Set(tenant)).toEqual(new Set(["Query", "Tenant"]));
+    expect(new Set(tenant)).toEqual(new Set(["Query", "Tenant", "TenantStatus"]));
   });
 
   test("is camelCase, or CONSTANT_CASE where it is a label", () => {

@@ -4,7 +4,8 @@ import WebSocket from "ws";
 import { signToken } from "../../../src/http/tokens.ts";
 import { relayOnce } from "../../../src/relay.ts";
 import { relayAll } from "../../support/relay.ts";
-import { bootApi, type Caller, postMutation, secret, staff, transfer } from "./_api.ts";
+import { staff } from "../../support/session.ts";
+import { bootApi, type Caller, postMutation, secret, transfer } from "./_api.ts";
 
 const api = await bootApi();
 const { books, otherBooks } = api;
@@ -268,9 +269,8 @@ test("a transaction that commits late is told, and none is told before it is set
   await listening();
   await api.db.withClient("owner", async (client) => {
     await client.query("begin");
-    await client.query("select set_config('tallystick.tenant_id', $1, true)", [String(books.tenant)]);
     const { rows } = await client.query<{ id: string }>(
-      `select (app_private.post_batch($1, null, array[row('posted', array[
+      `select (app_private.post_batch(app_private.system_actor($1), array[row('posted', array[
          row($2, 'debit', 3)::app_public.posting_input, row($3, 'credit', 3)::app_public.posting_input
        ], null, null, null, null, null, null, null, null)::app_public.transaction_input], 'atomic'))[1].transaction_id
          as id`,
@@ -289,5 +289,12 @@ test("a transaction that commits late is told, and none is told before it is set
 });
 
 function token(expiresInSeconds: number): string {
-  return signToken({ secret, tenantId: books.tenant, role: "admin", userId: staff, expiresInSeconds });
+  return signToken({
+    secret,
+    tenantId: books.tenant,
+    role: "admin",
+    userId: staff,
+    sessionId: staff,
+    expiresInSeconds,
+  });
 }

@@ -1,11 +1,19 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
 import jwt from "jsonwebtoken";
-import { bootApi, secret, staff } from "./_api.ts";
+import { staff } from "../../support/session.ts";
+import { bootApi, secret } from "./_api.ts";
 
 const api = await bootApi();
 const query = "{ currentTenant { slug } }";
-const claims = { sub: staff, tenant_id: api.books.tenant, role: "admin", aud: "tallystick", iss: "tallystick" };
+const claims = {
+  sub: staff,
+  sid: staff,
+  tenant_id: api.books.tenant,
+  role: "admin",
+  aud: "tallystick",
+  iss: "tallystick",
+};
 const soon = Math.floor(Date.now() / 1000) + 60;
 
 const sign = (payload: object, key: string | null = secret, options: jwt.SignOptions = {}): string =>
@@ -48,6 +56,9 @@ describe("a token is refused with 401 and LG460", () => {
     "without an audience": sign(without("aud")),
     "without an issuer": sign(without("iss")),
     "without a user": sign(without("sub")),
+    "without a session": sign(without("sid")),
+    "whose session is no UUID": sign({ ...claims, sid: "1" }),
+    "of an operator with a tenant": sign({ ...claims, role: "operator" }),
     "without a tenant": sign(without("tenant_id")),
     "without a role": sign(without("role")),
     "with a role that is none": sign({ ...claims, role: "owner" }),

@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type pg from "pg";
 import { openTenant } from "../../support/ledger.ts";
+import { actAs, staff } from "../../support/session.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 
 /**
@@ -10,7 +11,7 @@ import { createTestDatabase } from "../../support/test_database.ts";
 const db = await createTestDatabase();
 
 async function postMany(client: pg.ClientBase, tenantId: number, count: number): Promise<void> {
-  await client.query("select set_config('tallystick.tenant_id', $1::text, false)", [tenantId]);
+  await actAs(client, { tenantId, role: "admin", userId: staff });
   await client.query(
     `insert into app_public.accounts (tenant_id, code, currency, name, type, normal_balance)
      select $1, code, 'USD', code, 'asset', 'debit' from unnest(array['left', 'right']) as code
@@ -109,7 +110,7 @@ test("a period is not closed over what is being posted into it", async () => {
       );
       await writer.query("begin");
       await postMany(writer, tenantId, 1);
-      await closer.query("select set_config('tallystick.tenant_id', $1::text, false)", [tenantId]);
+      await actAs(closer, { tenantId, role: "admin", userId: staff });
       await closer.query("set lock_timeout = '300ms'");
       const close = () => closer.query("select app_public.close_period($1)", [period.rows[0]?.id]);
       await expect(close()).rejects.toMatchObject({ code: "55P03" });

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { projectRoot } from "../../../src/paths.ts";
+import { actAs, staff } from "../../support/session.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 import { hasProgram, makeCli, parseTrialBalance } from "./run_cli.ts";
 
@@ -39,9 +40,8 @@ const descriptions = [
   "emoji 🎉 “typographic”   blanks ",
 ];
 await db.withClient("owner", async (client) => {
-  await client.query(
-    "select set_config('tallystick.tenant_id', id::text, false) from app_public.tenants where slug = 'odd'",
-  );
+  const { rows } = await client.query<{ id: number }>("select id from app_public.tenants where slug = 'odd'");
+  await actAs(client, { tenantId: Number(rows[0]?.id), role: "accountant", userId: staff });
   await client.query("set role tallystick_accountant");
   await client.query("select app_public.create_currency('X', 0), app_public.create_currency('BIG-18.', 18)");
   const ids = new Map<string, string>();

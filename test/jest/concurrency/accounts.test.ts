@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type pg from "pg";
 import { openAccount, openAccounts, postBatch, sqlState, transfer } from "../../support/ledger.ts";
+import { actAs, staff } from "../../support/session.ts";
 import { countersOf, gatherCrowd, tally, untilPosted } from "./crowd.ts";
 
 /* An account is frozen, limited or closed with the functions of the API while clients post to it. */
@@ -8,9 +9,9 @@ const crowd = await gatherCrowd(24);
 
 /** Runs one function of the API as the accountant; it is committed a little later, with the others waiting. */
 async function change(client: pg.PoolClient, tenantId: number, call: string, values: unknown[]): Promise<number> {
+  await actAs(client, { tenantId, role: "accountant", userId: staff });
   await client.query("begin");
   try {
-    await client.query("select set_config('tallystick.tenant_id', $1, true)", [String(tenantId)]);
     await client.query("set local role tallystick_accountant");
     const { rows } = await client.query<{ id: string }>(`select id from app_public.${call}`, values);
     const { version } = await countersOf(client, String(rows[0]?.id));

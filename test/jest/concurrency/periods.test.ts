@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { openAccounts, postBatch, sqlState, transfer } from "../../support/ledger.ts";
+import { actAs, staff } from "../../support/session.ts";
 import { gatherCrowd, randomNumbers, tally, untilPosted } from "./crowd.ts";
 
 /* The books are closed while clients post backdated transactions into them: nothing lands after the close. */
@@ -13,9 +14,9 @@ async function asAccountant<T extends pg.QueryResultRow>(
   text: string,
   values: unknown[],
 ): Promise<T | undefined> {
+  await actAs(client, { tenantId, role: "accountant", userId: staff });
   await client.query("begin");
   try {
-    await client.query("select set_config('tallystick.tenant_id', $1, true)", [String(tenantId)]);
     await client.query("set local role tallystick_accountant");
     const { rows } = await client.query<T>(text, values);
     // Held a little, so that the others come up against a close that has not been committed.

@@ -27,13 +27,13 @@ describe("how to operate the database", () => {
   });
 
   test("an administrator compares and repairs the balances", async () => {
-    const results = await db.withRollback("owner", async (client) => {
-      await client.query(
-        "select set_config('role', 'tallystick_admin', true), set_config('tallystick.tenant_id', '1', true)",
-      );
-      return client.query(blocks[2] ?? "");
-    });
-    expect([results].flat().map(({ rows }) => rows)).toEqual([[], []]);
+    const results = await db.withClient("owner", (client) => client.query(blocks[2] ?? ""));
+    expect(
+      [results]
+        .flat()
+        .slice(1)
+        .map(({ rows }) => rows),
+    ).toEqual([[], []]);
   });
 });
 

@@ -10,7 +10,7 @@ from unnest(array['pool', 'ordered', 'backdated', 'shuffled', 'by-day', 'one-day
 
 -- Transactions between an account and the pool, their effective times by the rule of the account.
 create function pg_temp.post_many(code text, count integer) returns void language sql as $$
-  select app_private.post_batch(tests.tenant('acme'), tests.user_id('setup'), array_agg(row(
+  select app_private.post_batch(app_private.system_actor(tests.tenant('acme')), array_agg(row(
     'posted',
     array[
       row(tests.account('acme', code), case when n % 3 = 0 then 'debit' else 'credit' end, n),

@@ -23,14 +23,54 @@ as $$
   select md5('user ' || name)::uuid
 $$;
 
--- Be somebody: the request role (without its prefix), the tenant, the user. Holds until the end of the
--- database transaction. No definer: PostgreSQL refuses to set a role inside one.
+/*
+ * A session of a user who is a member of a tenant by a role, made if there is none: what a login would give.
+ * A role that is no member's, such as anonymous or worker, has none.
+ */
+create function tests.session_id(role text, tenant_id integer, user_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant uuid := md5(concat_ws(' ', 'session', role, tenant_id, user_id))::uuid;
+begin
+  if user_id is null or role not in ('customer', 'teller', 'accountant', 'auditor', 'admin', 'partner', 'operator')
+    or tenant_id is null and role <> 'operator'
+  then
+    return null;
+  end if;
+  insert into app_public.users (id, name) values (session_id.user_id, role) on conflict do nothing;
+  if role = 'operator' then
+    insert into app_private.operators (user_id) values (session_id.user_id) on conflict do nothing;
+  else
+    insert into app_public.memberships (tenant_id, user_id, role)
+    select t.id, session_id.user_id, role::app_public.member_role
+    from app_public.tenants t
+    where t.id = session_id.tenant_id
+    on conflict do nothing;
+  end if;
+  insert into app_private.sessions (id, tenant_id, user_id, role, kind, expires_at)
+  select v_id, t.id, session_id.user_id, role::app_public.member_role, 'login', 'infinity'
+  from (select) one
+  left join app_public.tenants t on t.id = session_id.tenant_id
+  where role = 'operator' or t.id is not null
+  on conflict do nothing;
+  return v_id;
+end
+$$;
+
+-- Be somebody: the request role (without its prefix), the tenant, the user, in a session. Holds until the
+-- end of the database transaction. No definer: PostgreSQL refuses to set a role inside one.
 create function tests.become(role text, tenant_id integer default null, user_id uuid default null)
 returns void
 language sql
 volatile
 as $$
   select
+    set_config('tallystick.session_id', coalesce(tests.session_id(role, tenant_id, user_id)::text, ''), true),
     set_config('role', 'tallystick_' || role, true),
     set_config('tallystick.tenant_id', coalesce(tenant_id::text, ''), true),
     set_config('tallystick.user_id', coalesce(user_id::text, ''), true)
@@ -44,6 +84,7 @@ volatile
 as $$
   select
     set_config('role', 'none', true),
+    set_config('tallystick.session_id', '', true),
     set_config('tallystick.tenant_id', '', true),
     set_config('tallystick.user_id', '', true)
 $$;
@@ -59,13 +100,17 @@ as $$
 declare
   v_tenant constant text := coalesce(current_setting('tallystick.tenant_id', true), '');
   v_user constant text := coalesce(current_setting('tallystick.user_id', true), '');
+  v_session constant text := coalesce(current_setting('tallystick.session_id', true), '');
+  v_setup constant uuid := tests.user_id('setup');
   v_result text;
 begin
   perform set_config('tallystick.tenant_id', tenant_id::text, true);
-  perform set_config('tallystick.user_id', tests.user_id('setup')::text, true);
+  perform set_config('tallystick.user_id', v_setup::text, true);
+  perform set_config('tallystick.session_id', tests.session_id('admin', tenant_id, v_setup)::text, true);
   execute statement into v_result;
   perform set_config('tallystick.tenant_id', v_tenant, true);
   perform set_config('tallystick.user_id', v_user, true);
+  perform set_config('tallystick.session_id', v_session, true);
   return v_result;
 end
 $$;
@@ -274,7 +319,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select * from unnest(app_private.post_batch(tests.tenant(slug), null, items, mode, may_expire))
+  select * from unnest(app_private.post_batch(
+    app_private.system_actor(tests.tenant(slug)), items, mode, may_expire))
 $$;
 
 -- One word an item: posted, replayed, or the code of its refusal.
