@@ -46,3 +46,4 @@ create table app_private.user_contacts (
 --!include encryption/encrypted_columns.sql
 --!include encryption/ciphertext_key_id.sql
 --!include encryption/user_contacts.sql
+--!include encryption/rotation.sql
