@@ -222,6 +222,20 @@ create table app_public.kyc_level_limits (
 
 create index kyc_level_limits_currency_idx on app_public.kyc_level_limits (tenant_id, currency);
 
+-- What had been posted out of an account when its current day and month began: derived from the postings,
+-- and kept so that the limits of a level cost the posting one look, not a search.
+create table app_private.outflow_windows (
+  tenant_id integer not null,
+  account_id uuid not null,
+  day timestamptz not null,
+  out_before_day app_public.amount not null,
+  month timestamptz not null,
+  out_before_month app_public.amount not null,
+  constraint outflow_windows_pkey primary key (tenant_id, account_id),
+  constraint outflow_windows_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict
+) with (fillfactor = 70);
+
 alter table app_public.tenants add column has_kyc_limits boolean not null default false;
 
 --!include errors/refusals.sql
@@ -234,6 +248,7 @@ alter table app_public.tenants add column has_kyc_limits boolean not null defaul
 --!include kyc/kyc_limits_flag.sql
 --!include kyc/kyc_level_at.sql
 --!include kyc/posted_out_before.sql
+--!include kyc/begin_outflow_windows.sql
 --!include kyc/velocity_ceilings.sql
 --!include kyc/record_sensitive_read.sql
 --!include kyc/open_kyc_case.sql
@@ -247,3 +262,4 @@ alter table app_public.tenants add column has_kyc_limits boolean not null defaul
 --!include kyc/comments.sql
 --!include access/kyc.sql
 --!include checks/exceeded_kyc_limits.sql
+--!include checks/outflow_windows_that_differ.sql
