@@ -7,9 +7,11 @@ import type { GraphQLError } from "postgraphile/graphql";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
+import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
+import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { LimitsPlugin } from "./limits.ts";
 import { makeMaskError, maskValidation } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
@@ -54,6 +56,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     ResultRelationsPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CustomerDetailsPlugin,
+    KycEvidencePlugin,
     LimitsPlugin,
     DescriptionsPlugin,
   ],

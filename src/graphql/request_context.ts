@@ -1,3 +1,4 @@
+import type { KeyProvider } from "../crypto/keys.ts";
 import type { Claims, Role } from "../http/tokens.ts";
 
 declare global {
@@ -26,6 +27,8 @@ const statementTimeouts: Record<RequestRole, string> = {
 export interface RequestContextOptions {
   claims: Claims | undefined;
   requestId: string;
+  /** For the fields that the server encrypts and decrypts. */
+  fieldKeys: KeyProvider;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -33,16 +36,21 @@ export interface RequestContext {
   pgSettings: Record<string, string>;
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
+  /** The user of the token. */
+  userId: string | null;
+  fieldKeys: KeyProvider;
 }
 
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId }: RequestContextOptions): RequestContext {
+export function makeRequestContext({ claims, requestId, fieldKeys }: RequestContextOptions): RequestContext {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
     tenantId: claims?.tenantId ?? null,
+    userId: claims?.userId ?? null,
+    fieldKeys,
     pgSettings: {
       role: `tallystick_${role}`,
       statement_timeout: statementTimeouts[role],

@@ -12,6 +12,7 @@ import type { RefusalCatalog } from "../graphql/refusals.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
 import { sendRefusal } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
+import { kycWebhook } from "./kyc_webhook.ts";
 import { limitRate } from "./limit_rate.ts";
 import type { Metrics } from "./metrics.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
@@ -42,6 +43,7 @@ export function makeApp({ config, pool, key, refusals, metrics, log, isStopping 
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use(secureHeaders(config));
+  app.use(kycWebhook({ config, pool, log }));
   app.use(
     "/graphql",
     cors({ origin: config.corsOrigins, maxAge: 600, exposedHeaders: ["X-Request-Id", "Retry-After"] }),
