@@ -35,18 +35,20 @@ export function makeTask({ config }: TaskServices): Task {
     if (config.kycProvider === undefined) return;
     const { query } = helpers;
     const services = { keys: config.fieldKeys, provider: httpProvider(config.kycProvider), query };
+    const failures: unknown[] = [];
     while (!helpers.abortSignal?.aborted) {
       const { rows } = await query<DueCheck | { tenant_id: null }>("select * from app_private.take_due_kyc_check()");
       const check = rows[0];
-      if (check?.tenant_id == null) return;
+      if (check?.tenant_id == null) break;
       try {
         await record(query, check, await ask(services, check));
       } catch (error) {
         // It stays due: the next attempt waits longer. The others are not held up.
-        if (!(error instanceof ProviderError)) throw error;
-        helpers.logger.warn(`verification ${check.id}: ${error.message}`);
+        if (error instanceof ProviderError) helpers.logger.warn(`verification ${check.id}: ${error.message}`);
+        else failures.push(error);
       }
     }
+    if (failures.length > 0) throw failures[0];
   };
 }
 
