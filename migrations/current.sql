@@ -263,3 +263,14 @@ alter table app_public.tenants add column has_kyc_limits boolean not null defaul
 --!include access/kyc.sql
 --!include checks/exceeded_kyc_limits.sql
 --!include checks/outflow_windows_that_differ.sql
+---- velocity ----
+alter type app_private.actor add attribute has_kyc_limits boolean;
+alter type app_private.batch_rules
+  add attribute out_ceilings numeric[],
+  add attribute maximum_outs numeric[],
+  add attribute maximum_balances numeric[];
+drop function app_private.post_batch__read_rules(app_private.actor, boolean, text[]);
+--!include identity/authorize.sql
+--!include engine/post_batch__read_rules.sql
+--!include engine/post_batch__decide.sql
+--!include engine/post_batch__attempt.sql
