@@ -1,4 +1,4 @@
----- field encryption ----
+---- field encryption, verification of customers ----
 
 /*
  * A value that the server encrypted (src/crypto/fields.ts): version, length of the key id, key id, nonce

@@ -300,3 +300,63 @@ describe("the webhook of the provider", () => {
     }
   });
 });
+
+describe("what a level allows", () => {
+  const setLimit = `mutation Limit($input: SetKycLevelLimitInput!) {
+    setKycLevelLimit(input: $input) { kycLevelLimit { level currencyCode maximumOutPerDay } }
+  }`;
+  const post = `mutation Post($from: UUID!, $to: UUID!, $amount: Amount!) {
+    postTransaction(input: { transaction: { postings: [
+      { accountId: $from, direction: DEBIT, amount: $amount }
+      { accountId: $to, direction: CREDIT, amount: $amount }
+    ] } }) { result { isReplayed } }
+  }`;
+  const { cash, wallet } = api.books;
+  const takeOut = async (amount: string): Promise<unknown> => {
+    const { errors } = await api.ask(post, { from: wallet, to: cash, amount }, admin);
+    return errors[0]?.extensions["code"] ?? "posted";
+  };
+
+  test("is set by an admin, and holds at the next posting", async () => {
+    await api.get(post, { from: cash, to: wallet, amount: "100000" }, admin);
+    expect(await takeOut("5000")).toBe("posted");
+    const input = { level: 0, currency: "USD", maximumOutPerDay: "6000", maximumTransaction: "5000" };
+    expect(await codes(setLimit, { input }, teller)).toEqual(["LG402"]);
+    expect(await api.get(setLimit, { input }, admin)).toEqual({
+      setKycLevelLimit: { kycLevelLimit: { level: 0, currencyCode: "USD", maximumOutPerDay: "6000" } },
+    });
+    expect(await takeOut("5001")).toBe("LG208");
+    // What had left before the limit was set counts.
+    expect(await takeOut("1001")).toBe("LG207");
+    expect(await takeOut("1000")).toBe("posted");
+  });
+
+  test("follows the level, and its expiry at that instant", async () => {
+    await api.get(setLimit, { input: { level: 1, currency: "USD", maximumOutPerDay: "20000" } }, admin);
+    await owner.query(
+      `insert into app_public.kyc_profiles (tenant_id, user_id, level, status, expires_at)
+       values ($1, $2, 1, 'verified', clock_timestamp() + interval '1 hour')`,
+      [api.books.tenant, api.books.customer],
+    );
+    expect(await takeOut("9000")).toBe("posted");
+    await owner.query(
+      `update app_public.kyc_profiles set expires_at = clock_timestamp() + interval '300 ms' where user_id = $1`,
+      [api.books.customer],
+    );
+    expect(await takeOut("100")).toBe("posted");
+    await owner.query("select pg_sleep(0.3)");
+    expect(await takeOut("100")).toBe("LG207");
+    await owner.query("update app_public.kyc_profiles set expires_at = now() + interval '1 hour' where user_id = $1", [
+      api.books.customer,
+    ]);
+  });
+
+  test("holds when many ask at once", async () => {
+    // 4,900 are left of the day: 49 of the 60 find room.
+    const codesOf = await Promise.all(Array.from({ length: 60 }, () => takeOut("100")));
+    expect(codesOf.filter((code) => code === "posted")).toHaveLength(49);
+    expect(codesOf.filter((code) => code === "LG207")).toHaveLength(11);
+    const { rows } = await owner.query<{ count: string }>("select count(*) from checks.outflow_windows_that_differ");
+    expect(rows).toEqual([{ count: "0" }]);
+  });
+});

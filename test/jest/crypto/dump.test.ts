@@ -1,8 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "@jest/globals";
-import { encryptField } from "../../../src/crypto/fields.ts";
-import { encryptReference } from "../../../src/customers/evidence.ts";
 import { addContacts } from "../../support/contacts.ts";
+import { addCustomer, customerSecrets, evidenceReference } from "../../support/customers.ts";
 import { fieldKeys } from "../../support/field_keys.ts";
 import { openTenant } from "../../support/ledger.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
@@ -11,14 +10,6 @@ import { createTestDatabase } from "../../support/test_database.ts";
 const db = await createTestDatabase();
 const owner = db.pool("owner");
 const keys = fieldKeys("k1");
-
-const secrets = {
-  email: "ann.dumped@example.com",
-  phone: "+49309876543210",
-  bank_account: "DE89370400440532013000",
-  identity_document: "PASSPORT C01X00T47",
-};
-const reference = "archive:the-passport-of-ann";
 
 /** The value as it is, and in the forms in which a dump could hold it. */
 function disguises(text: string): string[] {
@@ -58,35 +49,13 @@ async function copyOfEveryTable(): Promise<string> {
 test("a dump of the database holds none of the values", async () => {
   const [contact] = await addContacts(owner, keys, 1, "contact.of.ann");
   const tenantId = await openTenant(owner);
-  const userId = contact?.userId ?? "";
-  await owner.query("insert into app_public.memberships (tenant_id, user_id, role) values ($1, $2, 'customer')", [
-    tenantId,
-    userId,
-  ]);
-  await owner.query("insert into app_hidden.customer_details (tenant_id, user_id) values ($1, $2)", [tenantId, userId]);
-  for (const [name, value] of Object.entries(secrets)) {
-    const place = { tenantId, table: "app_hidden.customer_details", column: `${name}_ciphertext`, row: userId };
-    await owner.query(`update app_hidden.customer_details set ${name}_ciphertext = $1`, [
-      await encryptField(keys, place, value),
-    ]);
-  }
-  const { rows } = await owner.query<{ id: string }>(
-    `insert into app_public.kyc_cases (tenant_id, user_id, requested_level, opened_by)
-     values ($1, $2, 1, $2) returning id`,
-    [tenantId, userId],
-  );
-  const id = crypto.randomUUID();
-  await owner.query(
-    `insert into app_public.kyc_evidence (tenant_id, id, case_id, kind, reference_ciphertext, submitted_by)
-     values ($1, $2, $3, 'selfie', $4, $5)`,
-    [tenantId, id, rows[0]?.id, await encryptReference(keys, { tenantId, id }, reference), userId],
-  );
+  const { userId } = await addCustomer(owner, keys, tenantId);
 
   const dump = pgDump() ?? (await copyOfEveryTable());
   // The rows are in it, and what is not secret can be read.
   expect(dump).toContain(userId);
   expect(dump).toContain("Somebody");
-  const values = [...Object.values(secrets), reference, contact?.email ?? "", contact?.phone ?? ""];
+  const values = [...Object.values(customerSecrets), evidenceReference, contact?.email ?? "", contact?.phone ?? ""];
   expect(values.every((value) => value.length > 5)).toBe(true);
   const found = values.flatMap(disguises).filter((form) => dump.toLowerCase().includes(form.toLowerCase()));
   expect(found).toEqual([]);

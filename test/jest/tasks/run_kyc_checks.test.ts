@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
-import { encryptReference } from "../../../src/customers/evidence.ts";
 import { type SimulatedProvider, startSimulatedProvider } from "../../../src/providers/kyc/simulated.ts";
+import { addCustomer } from "../../support/customers.ts";
 import { fieldKeys } from "../../support/field_keys.ts";
 import { addJob, queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
 import { openTenant } from "../../support/ledger.ts";
@@ -23,30 +23,13 @@ beforeEach(async () => {
 });
 
 /** A case in review, with one piece of evidence and a check that waits. */
-async function addCheck(reference = "archive:passport"): Promise<string> {
-  const userId = crypto.randomUUID();
-  await owner.query("insert into app_public.users (id, name) values ($1, 'Ann')", [userId]);
-  await owner.query("insert into app_public.memberships (tenant_id, user_id, role) values ($1, $2, 'customer')", [
-    tenantId,
-    userId,
-  ]);
+async function addCheck(): Promise<string> {
+  const { caseId } = await addCustomer(owner, fieldKeys("test"), tenantId);
   const { rows } = await owner.query<{ id: string }>(
-    `insert into app_public.kyc_cases (tenant_id, user_id, requested_level, status, opened_by)
-     values ($1, $2, 1, 'in_review', $2) returning id`,
-    [tenantId, userId],
-  );
-  const evidenceId = crypto.randomUUID();
-  const ciphertext = await encryptReference(fieldKeys("test"), { tenantId, id: evidenceId }, reference);
-  await owner.query(
-    `insert into app_public.kyc_evidence (tenant_id, id, case_id, kind, reference_ciphertext, submitted_by)
-     values ($1, $2, $3, 'selfie', $4, $5)`,
-    [tenantId, evidenceId, rows[0]?.id, ciphertext, userId],
-  );
-  const check = await owner.query<{ id: string }>(
     "insert into app_public.kyc_checks (tenant_id, case_id) values ($1, $2) returning id",
-    [tenantId, rows[0]?.id],
+    [tenantId, caseId],
   );
-  return check.rows[0]?.id ?? "";
+  return rows[0]?.id ?? "";
 }
 
 interface Row {
