@@ -274,7 +274,8 @@ describe("the webhook of the provider", () => {
     );
     const dueIn = async (): Promise<{ seconds: number; status: string }> => {
       const { rows: now } = await owner.query<{ seconds: number; status: string }>(
-        `select extract(epoch from due_at - now())::integer as seconds, status from app_public.kyc_checks where id = $1`,
+        `select extract(epoch from due_at - now())::integer as seconds, status
+         from app_public.kyc_checks where id = $1`,
         [rows[0]?.id],
       );
       return now[0] ?? { seconds: Number.NaN, status: "" };

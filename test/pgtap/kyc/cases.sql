@@ -26,7 +26,8 @@ language sql
 security definer
 as $$
   select c.id from app_public.kyc_cases c
-  where c.tenant_id = tests.tenant('acme') and c.user_id = tests.user_id(name) order by c.created_at desc, c.id desc limit 1
+  where c.tenant_id = tests.tenant('acme') and c.user_id = tests.user_id(name)
+  order by c.created_at desc, c.id desc limit 1
 $$;
 
 create function pg_temp.submit(name text)
@@ -84,7 +85,8 @@ select throws_ok(
 select throws_ok(
   $$select app_public.open_kyc_case(1, tests.user_id('bob'))$$, 'LG380', null, 'nor for customers of others');
 select pg_temp.be('accountant', 'amy');
-select throws_ok($$select app_public.open_kyc_case(1, tests.user_id('ann'))$$, '42501', null, 'an accountant opens none');
+select throws_ok($$select app_public.open_kyc_case(1, tests.user_id('ann'))$$, '42501', null,
+  'an accountant opens none');
 select pg_temp.be('auditor', 'ada');
 select throws_ok($$select app_public.open_kyc_case(1, tests.user_id('ann'))$$, '42501', null, 'nor does an auditor');
 
@@ -93,14 +95,16 @@ select throws_ok($$select app_public.open_kyc_case(1, tests.user_id('ann'))$$, '
 
 select pg_temp.be('customer', 'ann');
 select throws_ok(
-  format('select app_public.start_kyc_review(%L)', pg_temp.case_of('ann')), 'LG384', null, 'no review without evidence');
+  format('select app_public.start_kyc_review(%L)', pg_temp.case_of('ann')), 'LG384', null,
+  'no review without evidence');
 select ok(pg_temp.submit('ann') is not null, 'a customer submits evidence');
 select pg_temp.be('customer', 'eve');
 select throws_ok($$select pg_temp.submit('ann')$$, 'LG381', null, 'but none for others');
 select throws_ok(
   format('select app_public.start_kyc_review(%L)', pg_temp.case_of('ann')), 'LG381', null, 'whose cases are not found');
 select throws_ok(
-  format('select app_public.start_kyc_review(%L)', gen_random_uuid()), 'LG381', null, 'just as those that are not there');
+  format('select app_public.start_kyc_review(%L)', gen_random_uuid()), 'LG381', null,
+  'just as those that are not there');
 select pg_temp.be('admin', 'mallory', 'rival');
 select throws_ok($$select pg_temp.submit('ann')$$, 'LG381', null, 'nor are they found from other books');
 select throws_ok(
@@ -127,7 +131,8 @@ select is(
   (select count(*)::integer from app_public.kyc_checks k, app_private.kyc_check_evidence(k.tenant_id, k.id)), 1,
   'the worker reads it');
 select is(
-  (select string_agg(r.table_name || ' ' || coalesce(r.read_by::text, 'nobody in person'), ',') from app_private.sensitive_reads r),
+  (select string_agg(r.table_name || ' ' || coalesce(r.read_by::text, 'nobody in person'),
+  ',') from app_private.sensitive_reads r),
   'app_public.kyc_evidence nobody in person', 'and that is recorded');
 select pg_temp.be('admin', 'boss');
 select throws_ok($$select pg_temp.decide('ann', 'approved')$$, 'LG385', null, 'before the check nothing is approved');
@@ -138,7 +143,8 @@ select is(
   (select c.status || ': ' || c.message from app_public.kyc_case(pg_temp.case_of('ann')) c),
   'needs_information: The picture is dark.', 'the customer is told');
 select throws_ok(
-  format('select app_public.start_kyc_review(%L)', pg_temp.case_of('ann')), 'LG384', null, 'a new review needs new evidence');
+  format('select app_public.start_kyc_review(%L)', pg_temp.case_of('ann')), 'LG384', null,
+  'a new review needs new evidence');
 select pg_temp.be('teller', 'tom');
 select ok(pg_temp.submit('ann') is not null, 'which staff may submit for them');
 select is(
@@ -149,13 +155,15 @@ select ok(pg_temp.check_found('passed'), 'this time it passes');
 -- Four eyes
 
 select tests.become_superuser();
-insert into app_public.grantable_permissions (role, permission, by_default) values ('customer', 'kyc.decide', true), ('teller', 'kyc.decide', true);
+insert into app_public.grantable_permissions (role, permission, by_default) values ('customer',
+  'kyc.decide', true), ('teller', 'kyc.decide', true);
 insert into app_public.role_permissions (tenant_id, role, permission)
 values (tests.tenant('acme'), 'customer', 'kyc.decide'), (tests.tenant('acme'), 'teller', 'kyc.decide');
 grant execute on function app_public.decide_kyc_case(uuid, app_public.kyc_case_status, text, integer, timestamptz, text)
   to tallystick_customer, tallystick_teller;
 select pg_temp.be('customer', 'ann');
-select throws_ok($$select pg_temp.decide('ann', 'approved')$$, 'LG386', null, 'whatever is granted, nobody decides about themselves');
+select throws_ok($$select pg_temp.decide('ann', 'approved')$$, 'LG386', null,
+  'whatever is granted, nobody decides about themselves');
 select pg_temp.be('teller', 'tom');
 select throws_ok($$select pg_temp.decide('ann', 'approved')$$, 'LG386', null, 'nor does who submitted evidence');
 select tests.become_superuser();
@@ -169,7 +177,8 @@ select pg_temp.be('admin', 'boss');
 select throws_ok($$select pg_temp.decide('ann', 'approved', 3)$$, 'LG387', null, 'no higher level than was asked for');
 select throws_ok($$select pg_temp.decide('ann', 'open')$$, 'LG388', null, 'a decision is one of three');
 select throws_ok(
-  format('select app_public.decide_kyc_case(%L, %L, %L, expires_at => %L)', pg_temp.case_of('ann'), 'approved', 'x', '2020-01-01Z'),
+  format('select app_public.decide_kyc_case(%L, %L, %L, expires_at => %L)', pg_temp.case_of('ann'), 'approved', 'x',
+  '2020-01-01Z'),
   'LG388', null, 'it does not expire in the past');
 select throws_ok(
   format('select app_public.decide_kyc_case(%L, %L, %L)', pg_temp.case_of('ann'), 'approved', ''), 'LG388', null,
@@ -178,7 +187,10 @@ select is(pg_temp.decide('ann', 'approved', 1), 'approved', 'another person appr
 select throws_ok($$select pg_temp.decide('ann', 'rejected')$$, 'LG382', null, 'which is final');
 select pg_temp.be('customer', 'ann');
 select is(
-  (select format('%s %s %s', p.level, p.status, app_public.kyc_profiles_current_level(p)) from app_public.kyc_profile() p),
+  (
+    select format('%s %s %s', p.level, p.status, app_public.kyc_profiles_current_level(p))
+    from app_public.kyc_profile() p
+  ),
   '1 verified 1', 'the customer has the level that was granted');
 
 --------------------------------------------------------------------------------------------------

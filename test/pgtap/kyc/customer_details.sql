@@ -54,7 +54,8 @@ select throws_ok(
   'what is not encrypted is not stored');
 select app_hidden.set_customer_details(tests.user_id('ann'), phone => pg_temp.sealed('p'), bank_account => '');
 select results_eq(
-  'select email_ciphertext::bytea, phone_ciphertext::bytea, bank_account_ciphertext::bytea from app_hidden.customer_details',
+  'select email_ciphertext::bytea, phone_ciphertext::bytea, bank_account_ciphertext::bytea
+    from app_hidden.customer_details',
   $$select pg_temp.sealed('e'), pg_temp.sealed('p'), null::bytea$$,
   'null leaves a detail as it is, an empty value takes it away');
 select app_hidden.set_customer_details(tests.user_id('ann'), bank_account => pg_temp.sealed('b2'));
