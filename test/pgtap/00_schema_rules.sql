@@ -19,7 +19,7 @@ select * from our_tables
 where name not in (
   'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events'
+  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
 );
 
 create temp view our_functions as
@@ -37,6 +37,7 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
   ('execute', 'app_hidden.balance_of', 'signed-in'),
+  ('execute', 'app_hidden.count_hits', 'anonymous'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
@@ -52,6 +53,7 @@ insert into granted values
   ('execute', 'app_private.expire_pending', 'worker'),
   ('execute', 'app_private.fold_postings', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
