@@ -22,6 +22,9 @@ import { defaultPageSize, maxPageSize } from "./pages.ts";
 
 type Variables = Record<string, unknown>;
 
+/** In tenths, so that sums are exact. */
+const [ofObject, ofValue] = [10, 1];
+
 /** What an operation asks for, known before it runs. */
 export interface OperationCost {
   /** About as many objects as the answer may have; reading many rows for few counts as many. */
@@ -79,7 +82,7 @@ export function makeCostOf(
       const isRoot = roots.some((root) => root === parent);
       const field = fieldOf(parent, node.name.value);
       // Introspection: its depth is limited, and it reads no row.
-      if (!field) return { cost: node.selectionSet ? 1000 : 0.1, rootFields: isRoot ? 1 : 0 };
+      if (!field) return { cost: node.selectionSet ? 1_000 * ofObject : ofValue, rootFields: isRoot ? 1 : 0 };
       const args = argumentsOf(node, given);
       const own = costOfField(parent.name, field.name);
       const type = getNamedType(field.type);
@@ -88,12 +91,12 @@ export function makeCostOf(
       const times = isList ? lengthOf(parent.name, field, lengths, inner) : 1;
       const { cost, rootFields } =
         node.selectionSet && isCompositeType(type) ? ofSet(node.selectionSet, type, inner) : { cost: 0, rootFields: 0 };
-      const each = node.selectionSet ? 1 : 0.1;
-      return { cost: own + times * (each + cost), rootFields: rootFields + (isRoot ? 1 : 0) };
+      const each = node.selectionSet ? ofObject : ofValue;
+      return { cost: own * ofObject + times * (each + cost), rootFields: rootFields + (isRoot ? 1 : 0) };
     };
 
     const { cost, rootFields } = ofSet(operation.selectionSet, type, {});
-    return { cost: Math.ceil(cost), rootFields };
+    return { cost: Math.ceil(cost / ofObject), rootFields };
   };
 }
 

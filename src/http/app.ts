@@ -46,7 +46,7 @@ export function makeApp(options: AppOptions): Express {
   });
   app.use(logRequests(log));
   app.use(metrics.measureRequests);
-  app.use(secureHeaders(config));
+  app.use(secureHeaders(config), requireHost);
   app.use(healthRoutes({ pool, isStopping }));
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
@@ -65,6 +65,12 @@ export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger
   app.use((_request, response) => sendStandardError(response, { status: 404, code: "NOT_FOUND" }));
   app.use(handleErrors(refusals, log));
 }
+
+const requireHost: RequestHandler = (request, response, next) => {
+  if (request.headers.host !== undefined || request.httpVersion === "1.0") return next();
+  response.setHeader("Connection", "close");
+  sendStandardError(response, { status: 400, code: "BAD_REQUEST" });
+};
 
 const postOnly: RequestHandler = (request, response, next) => {
   if (request.method === "POST") return next();

@@ -23,7 +23,8 @@ export function makeHttpServer(app: RequestListener): Server {
       requestTimeout: connectionLimits.requestTimeout,
       keepAliveTimeout: connectionLimits.keepAliveTimeout,
       connectionsCheckingInterval: 2_000,
-      requireHostHeader: true,
+      // The application asks for it, with an answer of ours.
+      requireHostHeader: false,
     },
     app,
   );

@@ -197,7 +197,7 @@ export function makeSharedCounter(options: SharedCounterOptions): SharedCounter 
 
   const hit = (key: Buffer, rule: RateRule): Promise<Hit> => {
     const tally = tallyOf(key, rule);
-    const isFull = tally.known !== undefined && localTotal(tally) >= rule.limit;
+    const isFull = (tally.known !== undefined || isInTrouble) && localTotal(tally) >= rule.limit;
     // What is refused anyway needs no counting, and costs the database nothing.
     if (isFull) return Promise.resolve({ total: rule.limit + 1, endsAt: tally.endsAt });
     const isRefusing = isInTrouble && rule.inTrouble === "refuse";
