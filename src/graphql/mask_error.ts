@@ -75,6 +75,10 @@ export function makeMaskError({ refusals, log, isProduction }: MaskErrorOptions)
     if (cause instanceof SafeError && /^Invalid ('after' )?cursor/.test(cause.message)) {
       return makeError(describeRefusal(refusals, "LG165").message, { ...place, ...describeRefusal(refusals, "LG165") });
     }
+    // The filter plugin says so by an error that looks like any other.
+    if (cause instanceof Error && /are forbidden in filter argument input/.test(cause.message)) {
+      return makeError(describeRefusal(refusals, "LG160").message, { ...place, ...describeRefusal(refusals, "LG160") });
+    }
     if (cause instanceof SafeError || cause instanceof GraphQLError || cause === undefined) {
       const message = isProduction ? withoutSuggestions(error.message) : error.message;
       return makeError(message, { ...place, extensions: describeStandardError(standardCode(error)).extensions });
