@@ -36,7 +36,7 @@ const post = (type: string | undefined, content: string | Uint8Array, more: Reco
   request({
     method: "POST",
     headers: { ...(type === undefined ? {} : { "content-type": type }), ...more },
-    body: content as BodyInit,
+    body: content as string,
   });
 
 describe("the content type", () => {

@@ -49,7 +49,7 @@ async function post(body: string | Uint8Array, headers: Record<string, string> =
   const response = await fetch(api.url, {
     method: "POST",
     headers: { "content-type": "application/json", authorization, ...headers },
-    body: body as BodyInit,
+    body: body as string,
   });
   return { status: response.status, type: response.headers.get("content-type") ?? "", text: await response.text() };
 }

@@ -15,9 +15,9 @@ const body = JSON.stringify({ query });
 const user = (n: number): string => `00000000-0000-7000-8000-0000000a${String(n).padStart(4, "0")}`;
 
 /** Asks until it is refused, and tells how often it was not. Not across the end of a window: then it waits for it. */
-async function count(ask: () => Promise<Answer>): Promise<{ admitted: number; refused: Answer }> {
+async function count(ask: (n: number) => Promise<Answer>): Promise<{ admitted: number; refused: Answer }> {
   for (let admitted = 0; admitted < 100; ) {
-    const answer = await ask();
+    const answer = await ask(admitted);
     const left = [...(answer.headers.get("ratelimit") ?? "").matchAll(/t=(\d+)/g)].map(([, seconds]) =>
       Number(seconds),
     );
@@ -85,20 +85,17 @@ describe("an address without a valid token", () => {
     expect((await from("192.0.2.4", { authorization })()).status).toBe(200);
   });
   test("is a /64 of IPv6: its owner has all of it", async () => {
-    let n = 0;
-    const { admitted } = await count(() => from(`2001:db8:1:1::${((n += 1)).toString(16)}`)());
+    const { admitted } = await count((n) => from(`2001:db8:1:1::${n.toString(16)}`)());
     expect(admitted).toBe(10);
     expect((await from("2001:db8:1:2::1")()).status).toBe(200);
   });
   test("is the same with a port, and as IPv4 in IPv6", async () => {
     const forms = ["198.51.100.7", "198.51.100.7:4711", "::ffff:198.51.100.7"];
-    let n = 0;
-    const { admitted } = await count(() => from(forms[(n += 1) % 3] ?? "")());
+    const { admitted } = await count((n) => from(forms[n % 3] ?? "")());
     expect(admitted).toBe(10);
   });
   test("is the last one in the header, which the proxy has seen; what clients put before it does not count", async () => {
-    let n = 0;
-    const { admitted } = await count(() => from(`10.0.0.${(n += 1)}, 203.0.113.9`)());
+    const { admitted } = await count((n) => from(`10.0.0.${n}, 203.0.113.9`)());
     expect(admitted).toBe(10);
   });
 });
@@ -119,10 +116,9 @@ test("the counters tell neither addresses nor users", async () => {
 
 describe("without a trusted proxy", () => {
   test("a forged X-Forwarded-For changes nothing", async () => {
-    let n = 0;
-    const { admitted } = await count(() =>
+    const { admitted } = await count((n) =>
       direct.send(body, {
-        "x-forwarded-for": `192.0.2.${(n += 1)}`,
+        "x-forwarded-for": `192.0.2.${n}`,
         "x-real-ip": `192.0.2.${n}`,
         forwarded: `for=192.0.2.${n}`,
       }),
