@@ -94,7 +94,7 @@ describe("an address without a valid token", () => {
     const { admitted } = await count((n) => from(forms[n % 3] ?? "")());
     expect(admitted).toBe(10);
   });
-  test("is the last one in the header, which the proxy has seen; what clients put before it does not count", async () => {
+  test("is the one that the proxy has seen; what clients put before it does not count", async () => {
     const { admitted } = await count((n) => from(`10.0.0.${n}, 203.0.113.9`)());
     expect(admitted).toBe(10);
   });

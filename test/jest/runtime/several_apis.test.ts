@@ -94,7 +94,7 @@ describe("two processes", () => {
     expect(admitted).toBeLessThanOrEqual(102);
   });
 
-  test("are ready both, and one that is told to stop says so before it is gone, while the other serves on", async () => {
+  test("are both ready; one that is told to stop says so before it is gone, and the other serves on", async () => {
     const ready = async (api: Api): Promise<number> => (await fetch(`${api.url}/readyz`)).status;
     expect([await ready(one), await ready(other)]).toEqual([200, 200]);
     one.child.kill("SIGTERM");
