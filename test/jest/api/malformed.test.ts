@@ -178,7 +178,7 @@ test("valid documents with any variables: what the database refuses is told in w
     "query ($v: Amount!, $r: [BigFloat]!) { allocate(amount: $v, ratios: $r) }",
     "query ($v: String!) { convertAmount(amount: 1, fromCurrency: $v, toCurrency: $v) { amount } }",
     "mutation ($v: String!) { createCurrency(input: { code: $v, exponent: 2 }) { currency { code } } }",
-    "mutation ($v: String!) { openAccount(input: { code: $v, name: $v, type: ASSET, currency: $v }) { clientMutationId } }",
+    "mutation ($v: String!) { openAccount(input: { code: $v, name: $v, type: ASSET, currency: $v }) { __typename } }",
     `mutation ($v: JSON) {
       openAccount(input: { code: "c", name: "n", type: ASSET, currency: "USD", metadata: $v }) { clientMutationId } }`,
     "mutation ($v: TransactionInput!) { postTransaction(input: { transaction: $v }) { result { transactionId } } }",

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, jest, test } from "@jest/globals";
+import { createClient } from "graphql-ws";
+import WebSocket from "ws";
 import { type Answer, bootApi, type Caller } from "./_api.ts";
 
 jest.setTimeout(60_000);
@@ -124,5 +126,47 @@ describe("without a trusted proxy", () => {
       }),
     );
     expect(admitted).toBe(5);
+  });
+});
+
+describe("a web socket", () => {
+  const open = (address: string): Promise<number> =>
+    new Promise((resolve) => {
+      const headers = { "x-forwarded-for": address };
+      const socket = new WebSocket(api.url.replace("http", "ws"), "graphql-transport-ws", { headers });
+      socket.on("error", () => undefined);
+      socket.on("unexpected-response", (_request, response) => {
+        expect(response.headers["retry-after"]).toBe("60");
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      });
+      socket.on("open", () => {
+        socket.terminate();
+        resolve(101);
+      });
+    });
+
+  test("is opened as often as an address may ask without a token", async () => {
+    const answers = [];
+    for (let n = 0; n < 25; n += 1) answers.push(await open("192.0.2.77"));
+    const admitted = answers.filter((status) => status === 101).length;
+    // A window may have ended meanwhile.
+    expect([10, 20]).toContain(admitted);
+    expect(answers.filter((status) => status === 429)).toHaveLength(25 - admitted);
+    expect(await open("192.0.2.78")).toBe(101);
+  });
+
+  test("takes as many subscriptions as the user may send requests", async () => {
+    const caller = { tenant: api.otherBooks.tenant, user: user(9) };
+    await count(as(caller));
+    const client = createClient({
+      url: api.url.replace("http", "ws"),
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${api.token(caller)}` },
+      retryAttempts: 0,
+    });
+    const events = client.iterate({ query: "subscription { transactionPosted { transaction { id } } }" });
+    await expect(events.next()).rejects.toMatchObject([{ extensions: { code: "LG462" } }]);
+    await client.dispose();
   });
 });
