@@ -21,6 +21,7 @@ where name not in (
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
   'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
   'app_private.user_contacts', 'app_private.kyc_case_moves'
+  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
 );
 
 create temp view our_functions as
@@ -38,6 +39,7 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
   ('execute', 'app_hidden.balance_of', 'signed-in'),
+  ('execute', 'app_hidden.count_hits', 'anonymous'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
@@ -66,6 +68,7 @@ insert into granted values
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
