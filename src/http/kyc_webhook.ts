@@ -4,16 +4,26 @@ import type { Logger } from "pino";
 import type { Config } from "../config.ts";
 import { httpProvider } from "../providers/kyc/http_provider.ts";
 import { parseReference } from "../providers/kyc/reference.ts";
+import { sendStandardError } from "./error_response.ts";
+import type { RateLimits } from "./rate_limits.ts";
+
+export interface KycWebhookOptions {
+  config: Config;
+  pool: pg.Pool;
+  rateLimits: RateLimits;
+  log: Logger;
+}
 
 /**
  * Where the provider of verifications tells that there is news. A message only makes the worker ask sooner:
  * whoever could forge one would learn and change nothing.
  */
-export function kycWebhook({ config, pool, log }: { config: Config; pool: pg.Pool; log: Logger }): Router {
+export function kycWebhook({ config, pool, rateLimits, log }: KycWebhookOptions): Router {
   const router = Router();
   if (config.kycProvider === undefined) return router;
   const provider = httpProvider(config.kycProvider);
-  router.post("/api/v1/webhooks/kyc", express.raw({ type: () => true, limit: 100_000 }), async (request, response) => {
+  const readBytes = express.raw({ type: () => true, limit: 100_000, inflate: false });
+  router.post("/api/v1/webhooks/kyc", rateLimits.limitAddress, readBytes, async (request, response) => {
     const body: unknown = request.body;
     const message = provider.readWebhook({
       body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
@@ -21,10 +31,7 @@ export function kycWebhook({ config, pool, log }: { config: Config; pool: pg.Poo
     });
     if (!message) {
       log.warn("a webhook of the provider of verifications was not signed by it");
-      response
-        .status(401)
-        .json({ errors: [{ message: "The signature is not valid.", extensions: { code: "UNAUTHORIZED" } }] });
-      return;
+      return sendStandardError(response, { status: 401, code: "BAD_REQUEST", message: "The signature is not valid." });
     }
     const check = parseReference(message.reference);
     if (check) await hasten(pool, check.tenantId, check.id);

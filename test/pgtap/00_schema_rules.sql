@@ -17,10 +17,19 @@ where c.relkind in ('r', 'p');
 create temp view tenant_tables as
 select * from our_tables
 where name not in (
-  'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
-  'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
-  'app_private.user_contacts', 'app_private.kyc_case_moves'
+  'app_private.encrypted_columns',
+  'app_private.kyc_case_moves',
+  'app_private.operators',
+  'app_private.rate_limit_counters',
+  'app_private.security_events',
+  'app_private.sessions',
+  'app_private.user_contacts',
+  'app_public.grantable_permissions',
+  'app_public.iso_currencies',
+  'app_public.permissions',
+  'app_public.refusals',
+  'app_public.tenants',
+  'app_public.users'
 );
 
 create temp view our_functions as
@@ -38,6 +47,7 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
   ('execute', 'app_hidden.balance_of', 'signed-in'),
+  ('execute', 'app_hidden.count_hits', 'anonymous'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
@@ -63,6 +73,7 @@ insert into granted values
   ('execute', 'app_private.kyc_check_evidence', 'worker'),
   ('execute', 'app_private.record_kyc_check', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
