@@ -39,7 +39,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(exportCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))
     .addCommand(verifyCommand(ledgers))
-    .addCommand(simulateKycCommand(ledgers));
+    .addCommand(simulateKycCommand(ledgers))
     .addCommand(operationsCommand());
   for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError("(add --help for what the command takes)");
