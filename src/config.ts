@@ -23,6 +23,8 @@ export interface Config {
   /** Express's `trust proxy`: false, the number of proxies, or their addresses. */
   trustProxy: boolean | number | string[];
   rateLimitPerMinute: number;
+  /** For how many months the audit trail is kept. Undefined: for ever. */
+  auditRetentionMonths: number | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -74,6 +76,8 @@ const environment = z.object({
   TALLYSTICK_CORS_ORIGINS: origins.default([]),
   TALLYSTICK_TRUST_PROXY: trustProxy.default(false),
   TALLYSTICK_RATE_LIMIT_PER_MINUTE: integer(1, 999_999_999).default(600),
+  // PCI DSS wants a year of it; the database refuses less, too.
+  TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -113,6 +117,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     corsOrigins: values.TALLYSTICK_CORS_ORIGINS,
     trustProxy: values.TALLYSTICK_TRUST_PROXY,
     rateLimitPerMinute: values.TALLYSTICK_RATE_LIMIT_PER_MINUTE,
+    auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }
 
