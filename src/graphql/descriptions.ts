@@ -202,13 +202,14 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
+const valueTypes =
+  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation))$/;
+
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {
-  const [, type] =
-    /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(?:Type|Status|Kind|Operation))Filter$/.exec(
-      name,
-    ) ?? [];
-  return type === undefined ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
+  const type = /^(\w+)Filter$/.exec(name)?.[1];
+  const isValue = type !== undefined && valueTypes.test(type);
+  return !isValue ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
 }
 
 /** CODE_ASC: "By code, rising." */

@@ -100,7 +100,8 @@ select is((select count(*) from pg_temp.refused() where action = 'account'), 0::
   'the trail, which the tenant reads, tells nothing of it');
 
 select count(*) from unnest(app_public.post_transactions(array[tests.item(
-  postings => tests.line(tests.account('other', 'ann'), 'debit', 5) || tests.line(tests.account('acme', 'cash'), 'credit', 5))]));
+  postings => tests.line(tests.account('other', 'ann'), 'debit', 5)
+    || tests.line(tests.account('acme', 'cash'), 'credit', 5))]));
 select is((select count(*) from pg_temp.events('other_tenant_probe')), 1::bigint,
   'the item of a batch is not looked for in the batch, which could be timed');
 select app_hidden.record_refusals('[{"action": "postTransactions", "hasRefusedItems": true}]');
