@@ -53,7 +53,7 @@ select ok(
 select is_empty(
   $$select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where i.inhparent = 'app_private.audit_entries'::regclass and (
-      (select count(*) from pg_index x where x.indrelid = c.oid and x.indisvalid) <> 6
+      (select count(*) from pg_index x where x.indrelid = c.oid and x.indisvalid) <> 9
       or (select count(*) from pg_trigger g where g.tgrelid = c.oid) <> 1)$$,
   'and the indexes and the trigger');
 
