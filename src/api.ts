@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
 import type { GraphQLSchema } from "postgraphile/graphql";
+import { type RefusalRecorder, startRefusalRecorder } from "./audit/refusal_recorder.ts";
 import type { Config } from "./config.ts";
 import { findFaults } from "./graphql/check_documents.ts";
 import { loadOperationRules, type OperationRules } from "./graphql/operations.ts";
@@ -17,6 +18,7 @@ import { makeRequestContext } from "./graphql/request_context.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { claimsOf } from "./http/authenticate.ts";
 import { checkLogin } from "./http/check_login.ts";
+import { clientAddress, upgradeAddress } from "./http/client_address.ts";
 import { countInDatabase } from "./http/count_hits.ts";
 import { makeMetrics } from "./http/metrics.ts";
 import { makeRateLimits } from "./http/rate_limits.ts";
@@ -48,11 +50,15 @@ export async function startApi({ config, databaseUrl, log }: ApiOptions): Promis
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
   // Counting never waits for requests, nor they for it.
   const counterPool = openPool({ databaseUrl, max: 1, pipeline: true, log, timeoutMs: 2_000 });
+  const recorder = startRefusalRecorder({ pool, log });
   const pools = [pool, subscriberPool, counterPool];
-  const closePools = async (): Promise<void> => void (await Promise.all(pools.map((one) => one.end())));
+  const closePools = async (): Promise<void> => {
+    await recorder.stop();
+    await Promise.all(pools.map((one) => one.end()));
+  };
   try {
     await checkLogin(pool);
-    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, closePools });
+    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, recorder, closePools });
   } catch (error) {
     await closePools();
     throw error;
@@ -66,11 +72,12 @@ interface ServeOptions {
   pool: pg.Pool;
   subscriberPool: pg.Pool;
   counterPool: pg.Pool;
+  recorder: RefusalRecorder;
   closePools: () => Promise<void>;
 }
 
 async function serve(options: ServeOptions): Promise<RunningPart> {
-  const { config, log, operationRules, pool, subscriberPool, counterPool, closePools } = options;
+  const { config, log, operationRules, pool, subscriberPool, counterPool, recorder, closePools } = options;
   const refusals = await loadRefusals(pool);
   const key = tokenKey(config.jwtSecret);
   const metrics = makeMetrics(pool);
@@ -86,22 +93,25 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       operationRules,
       maxCost: config.maxQueryCost,
       onError: (code) => metrics.errors.inc({ code }),
+      report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
           ? makeRequestContext({
               claims: claimsOf(expressv4.req),
               requestId: requestIdOf(expressv4.req),
               fieldKeys: config.fieldKeys,
+              address: clientAddress(expressv4.req),
             })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
               fieldKeys: config.fieldKeys,
+              address: ws?.request ? upgradeAddress(app, ws.request) : "",
             }),
     }),
   );
   const isStopping = (): boolean => stopping;
-  const app = makeApp({ config, pool, key, refusals, rateLimits, operationRules, metrics, log, isStopping });
+  const app = makeApp({ config, pool, key, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping });
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
@@ -114,6 +124,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     serv,
     key,
     refusals,
+    recorder,
     corsOrigins: config.corsOrigins,
     rateLimits,
     operationRules,

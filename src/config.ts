@@ -41,6 +41,8 @@ export interface Config {
   drainSeconds: number;
   /** What GET /metrics asks for. Undefined: open, and in production closed. */
   metricsToken: string | undefined;
+  /** For how many months the audit trail is kept. Undefined: for ever. */
+  auditRetentionMonths: number | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -131,6 +133,8 @@ const environment = z.object({
   TALLYSTICK_MAX_QUERY_COST: integer(1, 999_999_999).default(50_000),
   TALLYSTICK_DRAIN_SECONDS: integer(0, 300).default(0),
   TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
+  // PCI DSS wants a year of it; the database refuses less, too.
+  TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -187,6 +191,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     maxQueryCost: values.TALLYSTICK_MAX_QUERY_COST,
     drainSeconds: values.TALLYSTICK_DRAIN_SECONDS,
     metricsToken: values.TALLYSTICK_METRICS_TOKEN,
+    auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }
 

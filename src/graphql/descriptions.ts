@@ -131,6 +131,16 @@ const labelTexts: Record<string, string> = {
   "TransactionStatus.POSTED": "It moved money, or a later transaction posted it.",
   "TransactionStatus.VOIDED": "It was voided: what it reserved is released.",
   "TransactionStatus.EXPIRED": "Its time passed before it was posted: what it reserved is released.",
+  "AuditOperation.INSERT": "A row was inserted.",
+  "AuditOperation.UPDATE": "A row was changed.",
+  "AuditOperation.DELETE": "A row was removed.",
+  "AuditOperation.TRUNCATE": "All rows of a table were removed; `before` tells how many.",
+  "AuditOperation.REFUSED": "A change was asked for and refused.",
+  "AuditOperation.READ": "Something sensitive was read.",
+  "Severity.INFO": "Good to know.",
+  "Severity.NOTICE": "Worth a look if it comes often.",
+  "Severity.WARNING": "Somebody should look at it.",
+  "Severity.CRITICAL": "Somebody should look at it now.",
   "PostingGroupBy.ACCOUNT_ID": "By account.",
   "PostingGroupBy.CURRENCY_CODE": "By currency.",
   "PostingGroupBy.DIRECTION": "By side.",
@@ -220,11 +230,14 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
+const valueTypes =
+  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation))$/;
+
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {
-  const [, type] =
-    /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|[A-Z]\w*(?:Type|Status|Kind))Filter$/.exec(name) ?? [];
-  return type === undefined ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
+  const type = /^(\w+)Filter$/.exec(name)?.[1];
+  const isValue = type !== undefined && valueTypes.test(type);
+  return !isValue ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
 }
 
 /** CODE_ASC: "By code, rising." */

@@ -20,6 +20,7 @@ import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import type { RefusalCatalog } from "./refusals.ts";
+import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
@@ -38,6 +39,8 @@ export interface PresetOptions {
   makeContext: (requestContext: Partial<Grafast.RequestContext>) => object;
   /** Told the code of every error that a client is answered with. */
   onError: (code: string) => void;
+  /** Told what requests were refused. */
+  report: ReportRefusalsOptions["report"];
 }
 
 /** Bytes of a request. A batch of 1,000 transactions of two postings has some 400 kB. */
@@ -118,6 +121,7 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
     extends: [schemaPreset],
     plugins: [
       checkDocuments({ maskError, allowIntrospection: !isProduction, maxCost }),
+      reportRefusals({ refusals, report: options.report }),
       ...(operations ? [PersistedPlugin] : []),
     ],
     pgServices: [makePipelinedService({ pool, subscriberPool, schemas: ["app_public"] })],

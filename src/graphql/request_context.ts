@@ -29,6 +29,8 @@ export interface RequestContextOptions {
   requestId: string;
   /** For the fields that the server encrypts and decrypts. */
   fieldKeys: KeyProvider;
+  /** The address of the client; empty if there is none that makes sense. */
+  address: string;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -41,24 +43,32 @@ export interface RequestContext {
   fieldKeys: KeyProvider;
 }
 
+/** Who asks, as far as the database is concerned. */
+export type Asker = Pick<RequestContextOptions, "claims" | "requestId" | "address">;
+
+export function makeRequestContext({ fieldKeys, ...asker }: RequestContextOptions): RequestContext {
+  return {
+    tenantId: asker.claims?.tenantId ?? null,
+    userId: asker.claims?.userId ?? null,
+    fieldKeys,
+    pgSettings: makePgSettings(asker),
+  };
+}
+
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId, fieldKeys }: RequestContextOptions): RequestContext {
+export function makePgSettings({ claims, requestId, address }: Asker): Record<string, string> {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
-    tenantId: claims?.tenantId ?? null,
-    userId: claims?.userId ?? null,
-    fieldKeys,
-    pgSettings: {
-      role: `tallystick_${role}`,
-      statement_timeout: statementTimeouts[role],
-      // Set even without a token, so that nothing of an earlier request could show through.
-      "tallystick.tenant_id": String(claims?.tenantId ?? ""),
-      "tallystick.user_id": claims?.userId ?? "",
-      "tallystick.session_id": claims?.sessionId ?? "",
-      "tallystick.request_id": requestId,
-    },
+    role: `tallystick_${role}`,
+    statement_timeout: statementTimeouts[role],
+    // Set even without a token, so that nothing of an earlier request could show through.
+    "tallystick.tenant_id": String(claims?.tenantId ?? ""),
+    "tallystick.user_id": claims?.userId ?? "",
+    "tallystick.session_id": claims?.sessionId ?? "",
+    "tallystick.request_id": requestId,
+    "tallystick.address": address,
   };
 }

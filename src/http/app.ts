@@ -5,6 +5,7 @@ import helmet from "helmet";
 import type pg from "pg";
 import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
@@ -17,6 +18,7 @@ import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
+import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
 import { CounterUnavailableError } from "./shared_counter.ts";
 import { TokenError } from "./tokens.ts";
@@ -29,13 +31,14 @@ export interface AppOptions {
   rateLimits: RateLimits;
   operationRules: OperationRules;
   metrics: Metrics;
+  recorder: RefusalRecorder;
   log: Logger;
   isStopping: () => boolean;
 }
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, key, refusals, rateLimits, operationRules, metrics, log, isStopping } = options;
+  const { config, pool, key, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -56,7 +59,7 @@ export function makeApp(options: AppOptions): Express {
   app.use("/graphql", allowOrigins(config), postOnly);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits));
+  app.use("/graphql", refuseToken(refusals, rateLimits, recorder));
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
@@ -106,11 +109,12 @@ function allowOrigins(config: Config): RequestHandler {
 }
 
 /** A token that is not valid is answered with 401, as often as an address may come without one at all. */
-function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits): ErrorRequestHandler {
+function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits, recorder: RefusalRecorder): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     if (!(error instanceof TokenError)) return next(error);
     rateLimits.limitAddress(request, response, (trouble?: unknown) => {
       if (trouble) return next(trouble);
+      recordBadToken(recorder, { error, requestId: requestIdOf(request), address: clientAddress(request) });
       response.setHeader("WWW-Authenticate", 'Bearer error="invalid_token"');
       sendRefusal(response, refusals, { status: 401, code: error.code });
     });
