@@ -19,7 +19,8 @@ select * from our_tables
 where name not in (
   'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events'
+  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
+  'app_private.user_contacts'
 );
 
 create temp view our_functions as
