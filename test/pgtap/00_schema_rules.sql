@@ -48,6 +48,7 @@ insert into granted values
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in'),
+  ('execute', 'app_hidden.read_invitation_emails', 'admin'),
   ('execute', 'app_hidden.refusal_catalog', 'anonymous'),
   ('execute', 'app_hidden.total_of', 'signed-in'),
   ('execute', 'app_hidden.versions_at', 'signed-in'),

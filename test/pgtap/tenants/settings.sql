@@ -1,6 +1,6 @@
 -- What an admin decides for the tenant: its settings, and from which amounts on others must approve.
 begin;
-select plan(30);
+select plan(33);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -79,6 +79,14 @@ select throws_ok(
 select throws_ok(
   $$select app_public.set_transaction_threshold('EUR', 5, -1)$$, 'LG160', null, 'nor is less');
 
+select results_eq(
+  $$select t.currency, t.approval_amount from app_public.set_transaction_threshold('CHF') t$$,
+  $$values ('CHF', null::app_public.amount)$$, 'both left out');
+select results_eq(
+  'select currency from app_public.transaction_thresholds', array['EUR'], 'nothing is left of them');
+select lives_ok(
+  $$select app_public.set_transaction_threshold('CHF', 1)$$, 'and set again');
+
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tess'));
 select throws_ok(
   $$select app_public.update_tenant_settings(name => 'Mine')$$, '42501', null, 'a teller changes no setting');
@@ -112,6 +120,6 @@ select tests.become_superuser();
 select results_eq(
   $$select kind, count(*)::integer from app_private.security_events
     where tenant_id = tests.tenant('acme') group by 1 order by 1$$,
-  $$values ('tenant_settings_changed', 3), ('threshold_set', 3)$$, 'each change is recorded');
+  $$values ('tenant_settings_changed', 3), ('threshold_set', 5)$$, 'each change is recorded');
 select * from finish();
 rollback;
