@@ -163,6 +163,7 @@ create index chart_template_accounts_parent_code_idx
 --!include tenants/disable_user.sql
 --!include tenants/invite.sql
 --!include tenants/invite_member.sql
+--!include tenants/read_invitation_emails.sql
 --!include tenants/revoke_invitation.sql
 --!include tenants/accept_invitation.sql
 --!include access/row_level_security.sql

@@ -71,10 +71,15 @@ async function serve({ config, log, pool, subscriberPool, closePools }: ServeOpt
       onError: (code) => metrics.errors.inc({ code }),
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ claims: claimsOf(expressv4.req), requestId: requestIdOf(expressv4.req) })
+          ? makeRequestContext({
+              claims: claimsOf(expressv4.req),
+              requestId: requestIdOf(expressv4.req),
+              fieldKeys: config.fieldKeys,
+            })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
+              fieldKeys: config.fieldKeys,
             }),
     }),
   );

@@ -10,6 +10,7 @@ import { AggregatesPlugin } from "./aggregates.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
+import { InvitationsPlugin } from "./invitations.ts";
 import { LimitsPlugin } from "./limits.ts";
 import { makeMaskError, maskValidation } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
@@ -52,6 +53,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     PagesPlugin,
     TenantFreeNodeIdsPlugin,
     ResultRelationsPlugin,
+    InvitationsPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
     LimitsPlugin,

@@ -1,3 +1,4 @@
+import type { KeyProvider } from "../crypto/keys.ts";
 import type { Claims, Role } from "../http/tokens.ts";
 
 declare global {
@@ -5,6 +6,8 @@ declare global {
     interface Context {
       /** The tenant of the token, for keys; rows of other tenants are out of sight anyway. */
       tenantId: number | null;
+      /** The keys of encrypted fields. */
+      fieldKeys: KeyProvider;
     }
   }
 }
@@ -26,6 +29,7 @@ const statementTimeouts: Record<RequestRole, string> = {
 export interface RequestContextOptions {
   claims: Claims | undefined;
   requestId: string;
+  fieldKeys: KeyProvider;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -33,16 +37,18 @@ export interface RequestContext {
   pgSettings: Record<string, string>;
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
+  fieldKeys: KeyProvider;
 }
 
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId }: RequestContextOptions): RequestContext {
+export function makeRequestContext({ claims, requestId, fieldKeys }: RequestContextOptions): RequestContext {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
     tenantId: claims?.tenantId ?? null,
+    fieldKeys,
     pgSettings: {
       role: `tallystick_${role}`,
       statement_timeout: statementTimeouts[role],

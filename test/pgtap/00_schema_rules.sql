@@ -19,6 +19,7 @@ select * from our_tables
 where name not in (
   'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
+  'app_public.chart_templates', 'app_public.chart_template_accounts', 'app_private.invitation_tokens',
   'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
   'app_private.user_contacts'
 );
@@ -47,6 +48,7 @@ insert into granted values
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in'),
+  ('execute', 'app_hidden.read_invitation_emails', 'admin'),
   ('execute', 'app_hidden.refusal_catalog', 'anonymous'),
   ('execute', 'app_hidden.total_of', 'signed-in'),
   ('execute', 'app_hidden.versions_at', 'signed-in'),
@@ -64,19 +66,29 @@ insert into granted values
   ('execute', 'app_public.add_account_to_set', 'accountant admin'),
   ('execute', 'app_public.add_set_to_set', 'accountant admin'),
   ('execute', 'app_public.allocate', 'signed-in'),
+  ('execute', 'app_public.apply_template', 'accountant admin'),
   ('execute', 'app_public.balance_available_formatted', 'signed-in'),
   ('execute', 'app_public.balance_pending_formatted', 'signed-in'),
   ('execute', 'app_public.balance_posted_formatted', 'signed-in'),
   ('execute', 'app_public.balance_sheet', 'staff'),
+  ('execute', 'app_public.change_member_role', 'admin'),
   ('execute', 'app_public.close_account', 'accountant admin'),
   ('execute', 'app_public.close_period', 'accountant admin'),
   ('execute', 'app_public.convert_amount', 'signed-in'),
   ('execute', 'app_public.create_account_set', 'accountant admin'),
   ('execute', 'app_public.create_currency', 'accountant admin'),
+  ('execute', 'app_public.create_tenant', 'operator'),
   ('execute', 'app_public.currency', 'signed-in'),
   ('execute', 'app_public.current_tenant', 'signed-in'),
+  ('execute', 'app_public.disable_member', 'admin'),
+  ('execute', 'app_public.disable_user', 'operator'),
+  ('execute', 'app_public.enable_member', 'admin'),
+  ('execute', 'app_public.enable_user', 'operator'),
   ('execute', 'app_public.freeze_account', 'teller accountant admin'),
+  ('execute', 'app_public.grant_permission', 'admin'),
   ('execute', 'app_public.income_statement', 'staff'),
+  ('execute', 'app_public.invite_admin', 'operator'),
+  ('execute', 'app_public.invite_member', 'admin'),
   ('execute', 'app_public.open_account', 'teller accountant admin'),
   ('execute', 'app_public.open_period', 'accountant admin'),
   ('execute', 'app_public.post_conversion', 'teller accountant admin'),
@@ -92,11 +104,16 @@ insert into granted values
   ('execute', 'app_public.resulting_balance_available_formatted', 'signed-in'),
   ('execute', 'app_public.resulting_balance_pending_formatted', 'signed-in'),
   ('execute', 'app_public.resulting_balance_posted_formatted', 'signed-in'),
+  ('execute', 'app_public.resume_tenant', 'operator'),
   ('execute', 'app_public.reverse_transaction', 'accountant admin'),
+  ('execute', 'app_public.revoke_invitation', 'admin'),
+  ('execute', 'app_public.revoke_permission', 'admin'),
   ('execute', 'app_public.set_account_limits', 'accountant admin'),
   ('execute', 'app_public.set_exchange_rate', 'accountant admin'),
+  ('execute', 'app_public.set_transaction_threshold', 'admin'),
   ('execute', 'app_public.statement_line_amount_formatted', 'signed-in'),
   ('execute', 'app_public.statement_line_posted_formatted', 'signed-in'),
+  ('execute', 'app_public.suspend_tenant', 'operator'),
   ('execute', 'app_public.total_balance_balance_formatted', 'signed-in'),
   ('execute', 'app_public.transaction', 'signed-in'),
   ('execute', 'app_public.transaction_by_idempotency_key', 'signed-in'),
@@ -107,6 +124,7 @@ insert into granted values
   ('execute', 'app_public.trial_balance_row_debits_formatted', 'staff'),
   ('execute', 'app_public.unfreeze_account', 'accountant admin'),
   ('execute', 'app_public.update_account', 'accountant admin'),
+  ('execute', 'app_public.update_tenant_settings', 'admin'),
   ('execute', 'app_public.verify_ledger', 'accountant auditor admin'),
   ('execute', 'app_public.void_pending_transaction', 'teller accountant admin'),
   ('select', 'app_hidden.open_reservations', 'signed-in'),
@@ -119,18 +137,21 @@ insert into granted values
   ('select', 'app_public.account_sets', 'staff'),
   ('select', 'app_public.accounting_periods', 'staff'),
   ('select', 'app_public.accounts', 'signed-in'),
+  ('select', 'app_public.chart_template_accounts', 'signed-in operator'),
+  ('select', 'app_public.chart_templates', 'signed-in operator'),
   ('select', 'app_public.closing_transactions', 'staff'),
   ('select', 'app_public.conversions', 'signed-in'),
   ('select', 'app_public.currencies', 'signed-in'),
   ('select', 'app_public.exchange_rates', 'signed-in'),
   ('select', 'app_public.grantable_permissions', 'signed-in partner operator'),
+  ('select', 'app_public.invitations', 'auditor admin'),
   ('select', 'app_public.iso_currencies', 'signed-in anonymous'),
   ('select', 'app_public.memberships', 'signed-in partner'),
   ('select', 'app_public.permissions', 'signed-in partner operator'),
   ('select', 'app_public.postings', 'signed-in'),
   ('select', 'app_public.refusals', 'signed-in anonymous'),
   ('select', 'app_public.role_permissions', 'signed-in partner'),
-  ('select', 'app_public.tenants', 'signed-in'),
+  ('select', 'app_public.tenants', 'signed-in operator'),
   ('select', 'app_public.transaction_thresholds', 'staff'),
   ('select', 'app_public.transactions', 'signed-in'),
   ('select', 'app_public.users', 'signed-in partner operator'),
@@ -276,10 +297,11 @@ select is_empty(
   'every foreign key has an index that starts with its first columns');
 select is_empty(
   $$select t.name, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
-    where not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
-      when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
-      when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
-      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$')$$,
+    where c.contype <> 't' and (
+      not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
+        when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
+        when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
+      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$'))$$,
   'constraints are named after their table, a check by its rule in words');
 select is_empty(
   $$select i.indexrelid::regclass from pg_index i join our_tables t on t.oid = i.indrelid
