@@ -1,4 +1,12 @@
-import { createPrivateKey, createPublicKey, createSecretKey, type JsonWebKey, type KeyObject, sign, verify } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  type JsonWebKey,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { readFileSync } from "node:fs";
 import jwt from "jsonwebtoken";
 
@@ -26,6 +34,11 @@ export function secretKeys(secret: string): TokenKeys {
     verify: (token) => verifyWith({ algorithm: "HS256", publicKey: key }, token),
     publicKeys: [],
   };
+}
+
+/** What signs access tokens here: the key set, where there is one. */
+export function tokenKeysOf(config: { jwtKeys: TokenKeys | undefined; jwtSecret: string }): TokenKeys {
+  return config.jwtKeys ?? secretKeys(config.jwtSecret);
 }
 
 interface TokenKey {
@@ -83,7 +96,8 @@ function importKey(jwk: JsonWebKey): TokenKey {
   }
   const algorithm = kty === "RSA" ? "RS256" : kty === "OKP" && crv === "Ed25519" ? "EdDSA" : undefined;
   if (algorithm === undefined) throw new Error(`holds a key, ${id}, that is neither RSA nor Ed25519`);
-  if (alg !== undefined && alg !== algorithm) throw new Error(`holds a key, ${id}, for an algorithm other than ${algorithm}`);
+  if (alg !== undefined && alg !== algorithm)
+    throw new Error(`holds a key, ${id}, for an algorithm other than ${algorithm}`);
   try {
     const privateKey = jwk.d === undefined ? undefined : createPrivateKey({ key: jwk, format: "jwk" });
     const publicKey = privateKey ? createPublicKey(privateKey) : createPublicKey({ key: jwk, format: "jwk" });

@@ -9,6 +9,7 @@ export type CallDatabase = <Row extends object>(
 ) => Promise<Row[]>;
 
 export type AuthenticationFunction =
+  | "accept_own_invitation"
   | "activate_second_factor"
   | "begin_login"
   | "begin_reauthentication"
@@ -19,6 +20,7 @@ export type AuthenticationFunction =
   | "disable_second_factor"
   | "end_session"
   | "enrol_second_factor"
+  | "find_invitation"
   | "find_password_reset"
   | "find_registration"
   | "open_login"

@@ -7,6 +7,7 @@ import type { IdentityTools } from "./tools.ts";
 const operations = {
   register: registration.register,
   confirmRegistration: registration.confirmRegistration,
+  acceptInvitation: registration.acceptInvitation,
   login: signIn.login,
   refresh: signIn.refresh,
   logout: signIn.logout,

@@ -6,16 +6,17 @@ export interface OneTimeToken {
   hash: Buffer;
 }
 
+const tokenForm = /^[\w-]{43}$/;
+
 /** Makes a token for a link, a session or an invitation. */
 export function newToken(): OneTimeToken {
-  const bytes = randomBytes(32);
-  return { token: bytes.toString("base64url"), hash: sha256(bytes) };
+  const token = randomBytes(32).toString("base64url");
+  return { token, hash: sha256(token) };
 }
 
 /** The hash of a token that came back; undefined if it has not the form of one. */
 export function hashToken(token: string): Buffer | undefined {
-  const bytes = tokenBytes(token);
-  return bytes && sha256(bytes);
+  return tokenForm.test(token) ? sha256(token) : undefined;
 }
 
 /**
@@ -39,7 +40,7 @@ function applyPad(token: string, bytes: Buffer | undefined): Buffer {
 }
 
 function tokenBytes(token: string): Buffer | undefined {
-  return /^[\w-]{43}$/.test(token) ? Buffer.from(token, "base64url") : undefined;
+  return tokenForm.test(token) ? Buffer.from(token, "base64url") : undefined;
 }
 
 const recoveryCodes = 10;
@@ -58,6 +59,6 @@ export function hashRecoveryCode(code: string): Buffer {
   return sha256(code.toLowerCase().replace(/[^0-9a-f]/g, ""));
 }
 
-function sha256(data: string | Buffer): Buffer {
-  return createHash("sha256").update(data).digest();
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text, "utf8").digest();
 }

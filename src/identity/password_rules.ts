@@ -39,5 +39,12 @@ function withoutDecoration(text: string): string {
 
 /** Whether it is made of four characters or fewer, over and over. */
 function isRepeated(text: string): boolean {
-  return [1, 2, 3, 4].some((size) => text === text.slice(0, size).repeat(Math.ceil(text.length / size)).slice(0, text.length));
+  return [1, 2, 3, 4].some(
+    (size) =>
+      text ===
+      text
+        .slice(0, size)
+        .repeat(Math.ceil(text.length / size))
+        .slice(0, text.length),
+  );
 }

@@ -1,3 +1,5 @@
+import { normaliseEmail } from "../crypto/fields.ts";
+import { openInvitationEmail } from "../crypto/invitations.ts";
 import { sealUserEmail, userEmailIndex } from "../crypto/user_contacts.ts";
 import { newId } from "../random.ts";
 import type { Caller } from "./caller.ts";
@@ -12,8 +14,9 @@ import {
   type IdentityTools,
   linkLifetimes,
   onlyRow,
-  sendLater,
   type SignInResult,
+  sendLater,
+  type TenantChoice,
 } from "./tools.ts";
 
 export interface RegisterInput {
@@ -39,8 +42,7 @@ export async function register(tools: IdentityTools, caller: Caller, input: Regi
   if (name.length < 1 || name.length > 200) {
     throw new RefusedError("LG114", { field: "name", rule: "1 to 200 characters" });
   }
-  const invitation = input.invitation ? hashToken(input.invitation) : null;
-  if (invitation === undefined) throw new RefusedError("LG372");
+  const invitation = await findInvitation(tools, caller, input.invitation);
   checkNewPassword(input.password, email);
   const passwordHash = await tools.passwords.hash(input.password);
   const id = newId();
@@ -57,7 +59,8 @@ export async function register(tools: IdentityTools, caller: Caller, input: Regi
         name,
         passwordHash,
         input.tenant ?? null,
-        invitation,
+        invitation?.hash ?? null,
+        invitation !== null && normaliseEmail(invitation.email) === normaliseEmail(email),
         `${linkLifetimes.registrationSeconds} seconds`,
       ],
     ),
@@ -74,6 +77,40 @@ export async function register(tools: IdentityTools, caller: Caller, input: Regi
     });
   }
   return { signedIn: null, choices: null };
+}
+
+interface InvitationRow {
+  tenant_id: number;
+  invitation_id: string;
+  email_ciphertext: Buffer;
+}
+
+/** An invitation by its token, and the address that it was sent to; refused if it is not good. */
+async function findInvitation(
+  tools: IdentityTools,
+  caller: Caller,
+  token: string | null | undefined,
+): Promise<{ hash: Buffer; email: string } | null> {
+  if (!token) return null;
+  const hash = hashToken(token);
+  if (!hash) throw new RefusedError("LG372");
+  const row = onlyRow(await tools.call<InvitationRow>(caller, "find_invitation", [hash]));
+  const place = { tenantId: row.tenant_id, invitationId: row.invitation_id };
+  return { hash, email: await openInvitationEmail(tools.fieldKeys, place, row.email_ciphertext) };
+}
+
+/**
+ * Accepts an invitation in the name of who is signed in. To work in those books, sign in to them.
+ */
+export async function acceptInvitation(
+  tools: IdentityTools,
+  caller: Caller,
+  input: { token: string },
+): Promise<TenantChoice> {
+  await tools.admit(caller);
+  const hash = hashToken(input.token);
+  if (!hash) throw new RefusedError("LG372");
+  return onlyRow(await tools.call<TenantChoice>(caller, "accept_own_invitation", [hash]));
 }
 
 export interface ConfirmRegistrationInput {

@@ -183,7 +183,11 @@ interface RotatedRow extends SessionRow {
  * Exchanges a refresh token for a new one and a new access token. Of two at once one rotates the token, and
  * both get its one successor. See decision 9.
  */
-export async function refresh(tools: IdentityTools, caller: Caller, input: { refreshToken: string }): Promise<SignedIn> {
+export async function refresh(
+  tools: IdentityTools,
+  caller: Caller,
+  input: { refreshToken: string },
+): Promise<SignedIn> {
   const hash = hashToken(input.refreshToken);
   if (!hash) throw new RefusedError("LG478");
   const successor = newToken();

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { normaliseEmail } from "../crypto/fields.ts";
 import type { KeyProvider } from "../crypto/keys.ts";
+import { isEmailAddress } from "../email_address.ts";
 import type { TokenKeys } from "../http/token_keys.ts";
 import type { Role } from "../http/tokens.ts";
 import type { Mail, Mailer } from "../mailer.ts";
@@ -59,16 +59,10 @@ export interface SignInResult {
   choices: TenantChoice[] | null;
 }
 
-/** The address as it was written, if it looks like one; otherwise LG479. */
+/** The address as it was written, if it can be one; otherwise LG160. */
 export function checkEmail(email: string): string {
-  const plain = email.trim();
-  const isAddress = plain.length <= 254 && /^[^\s@"(),:;<>[\\\]]{1,64}@[^\s@.]+(\.[^\s@.]+)*\.[^\s@.]{2,}$/.test(plain);
-  if (!isAddress || hasControlCharacters(plain) || normaliseEmail(plain).length > 254) throw new RefusedError("LG479");
-  return plain;
-}
-
-function hasControlCharacters(text: string): boolean {
-  return /\p{Cc}|\p{Cf}/u.test(text);
+  if (!isEmailAddress(email)) throw new RefusedError("LG160", { field: "email", rule: "an e-mail address" });
+  return email.trim();
 }
 
 /** Refuses with LG471 who has to wait. */
