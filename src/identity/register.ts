@@ -157,8 +157,8 @@ async function complete(
   const email = await openRegistrationEmail(tools.fieldKeys, row.id, row.email_ciphertext);
   const userId = row.user_id ?? newId();
   const { ciphertext, index } = await sealUserEmail(tools.fieldKeys, userId, email);
-  const { user_id: made } = onlyRow(
-    await tools.call<{ user_id: string | null }>(caller, "complete_registration", [
+  const { complete_registration: made } = onlyRow(
+    await tools.call<{ complete_registration: string | null }>(caller, "complete_registration", [
       tokenHash,
       row.password_hash,
       userId,
