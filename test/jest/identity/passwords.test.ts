@@ -40,7 +40,11 @@ describe("a hash", () => {
 
   test("is computed for nobody too, at the same cost, and is nobody's", async () => {
     let computed = 0;
-    const counting = makePasswords({ cost, gate: (work) => ((computed += 1), work()) });
+    const count = <T>(work: () => Promise<T>): Promise<T> => {
+      computed += 1;
+      return work();
+    };
+    const counting = makePasswords({ cost, gate: count });
     const hash = await counting.hash("secret");
     expect(computed).toBe(1);
     expect(await counting.verify("secret", null)).toBe(false);

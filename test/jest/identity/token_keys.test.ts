@@ -4,6 +4,7 @@ import {
   createPublicKey,
   generateKeyPairSync,
   type JsonWebKey,
+  sign,
   verify,
 } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
