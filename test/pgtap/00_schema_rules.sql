@@ -59,6 +59,7 @@ insert into granted values
   ('execute', 'app_hidden.end_session', 'authenticator'),
   ('execute', 'app_hidden.enrol_second_factor', 'authenticator'),
   ('execute', 'app_hidden.find_invitation', 'authenticator'),
+  ('execute', 'app_hidden.find_open_tenant', 'authenticator'),
   ('execute', 'app_hidden.find_password_reset', 'authenticator'),
   ('execute', 'app_hidden.find_registration', 'authenticator'),
   ('execute', 'app_hidden.format_amount', 'signed-in worker'),

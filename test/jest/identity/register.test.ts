@@ -1,7 +1,11 @@
 import { beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { type RotationQueries, rotateFieldKeys } from "../../../src/crypto/rotate.ts";
+import { hashToken } from "../../../src/identity/one_time.ts";
+import { openRegistrationEmail, openSecret } from "../../../src/identity/secrets.ts";
 import type { Mail } from "../../../src/mailer.ts";
 import { newId } from "../../../src/random.ts";
 import { makeInvitation } from "../../../src/tenants/invite.ts";
+import { fieldKeys } from "../../support/field_keys.ts";
 import { bootApi, postMutation, transfer } from "../api/_api.ts";
 import { askWith, codeOf, forgetAttempts, keys, makePerson, post, securityEvents, signIn } from "./_people.ts";
 
@@ -309,4 +313,30 @@ describe("a password", () => {
     expect(mailsTo(ann.email)).toHaveLength(4);
     expect(mailsTo("nobody@example.com")).toEqual([]);
   });
+});
+
+test("the rotation of field keys reaches what waits for confirmation, and the secrets of authenticators", async () => {
+  const ann = newcomer();
+  await post(api, "register", { ...ann, tenant: "acme" });
+  const { token } = await mailTo(ann.email, "confirm_registration");
+  const person = await makePerson(db, { roles: { [books.tenant]: "teller" } });
+  const { accessToken } = await signIn(api, person);
+  const enrol = "mutation ($password: String!) { enrolSecondFactor(input: { password: $password }) { secret } }";
+  const { data } = await askWith(api, accessToken, enrol, { password: person.password });
+  const newKeys = fieldKeys("next", "test");
+  const onlyNewKeys = fieldKeys("next");
+  const owner = db.pool("owner");
+  const query = owner.query.bind(owner) as unknown as RotationQueries;
+  expect((await rotateFieldKeys({ keys: newKeys, query })).failures).toEqual([]);
+  const { rows: factors } = await owner.query("select * from app_private.second_factors where user_id = $1", [
+    person.userId,
+  ]);
+  expect(await openSecret(onlyNewKeys, person.userId, factors[0].secret_ciphertext)).toBe(
+    data.enrolSecondFactor.secret,
+  );
+  const { rows } = await owner.query("select * from app_private.registrations where token_hash = $1", [
+    hashToken(token),
+  ]);
+  const { id, tenant_id: tenantId, email_ciphertext: ciphertext } = rows[0];
+  expect(await openRegistrationEmail(onlyNewKeys, { tenantId, id }, ciphertext)).toBe(ann.email);
 });
