@@ -95,6 +95,7 @@ export async function bootApi(
     TALLYSTICK_ARGON2_MEMORY_KIB: "64",
     TALLYSTICK_ARGON2_PASSES: "1",
     TALLYSTICK_RATE_LIMIT_PER_MINUTE: "100000",
+    TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "100000",
     ...settings,
   });
   const mails: Mail[] = [];
