@@ -172,3 +172,171 @@ create index chart_template_accounts_parent_code_idx
 --!include identity/comments.sql
 --!include accounts/comments.sql
 --!include tenants/comments.sql
+
+---- authentication ----
+
+-- The API itself, while it finds out who is asking: no request of GraphQL ever runs as this.
+grant usage on schema app_hidden to tallystick_authenticator;
+
+alter table app_private.sessions
+  -- From where the session was opened, with what, and when it was last refreshed.
+  add column address inet,
+  add column user_agent text,
+  add column last_used_at timestamptz not null default now(),
+  add constraint sessions_user_agent_is_at_most_300_characters check (length(user_agent) <= 300);
+
+-- The password of a person: Argon2id with its parameters and salt, in the form of the PHC string format.
+create table app_private.credentials (
+  user_id uuid not null,
+  password_hash text not null,
+  changed_at timestamptz not null default now(),
+  constraint credentials_pkey primary key (user_id),
+  constraint credentials_user_id_fkey foreign key (user_id)
+    references app_public.users on delete restrict,
+  constraint credentials_password_hash_is_argon2id check (
+    password_hash ~ '^\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{43,86}$'
+  )
+);
+
+-- The one-time passwords (TOTP) of a person: the encrypted secret, and the last time step that was used up.
+create table app_private.second_factors (
+  user_id uuid not null,
+  secret_ciphertext app_private.ciphertext not null,
+  created_at timestamptz not null default now(),
+  activated_at timestamptz,
+  last_step bigint,
+  constraint second_factors_pkey primary key (user_id),
+  constraint second_factors_user_id_fkey foreign key (user_id)
+    references app_public.users on delete restrict,
+  constraint second_factors_active_has_used_a_step check ((activated_at is null) = (last_step is null))
+);
+
+-- What stands in for a one-time password, once each. A hash of 80 random bits tells nothing.
+create table app_private.recovery_codes (
+  user_id uuid not null,
+  code_hash bytea not null,
+  used_at timestamptz,
+  constraint recovery_codes_pkey primary key (user_id, code_hash),
+  constraint recovery_codes_user_id_fkey foreign key (user_id)
+    references app_private.second_factors on delete restrict,
+  constraint recovery_codes_code_hash_is_sha_256 check (octet_length(code_hash) = 32)
+);
+
+/*
+ * Refresh tokens: the family of a session, each made when the one before it was used. The unique index
+ * lets a family have one token that is unused, so that it cannot fork. A used token keeps its successor,
+ * sealed with a key that only the token itself gives, for a client whose answer got lost.
+ */
+create table app_private.refresh_tokens (
+  token_hash bytea not null,
+  session_id uuid not null,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  used_at timestamptz,
+  successor_hash bytea,
+  sealed_successor bytea,
+  constraint refresh_tokens_pkey primary key (token_hash),
+  constraint refresh_tokens_session_id_fkey foreign key (session_id)
+    references app_private.sessions on delete restrict,
+  constraint refresh_tokens_token_hash_is_sha_256 check (octet_length(token_hash) = 32),
+  constraint refresh_tokens_used_knows_its_successor check ((used_at is null) = (successor_hash is null)),
+  constraint refresh_tokens_sealed_successor_has_32_bytes check (octet_length(sealed_successor) = 32)
+);
+
+create index refresh_tokens_session_id_idx on app_private.refresh_tokens (session_id);
+create unique index refresh_tokens_unused_key on app_private.refresh_tokens (session_id) where used_at is null;
+
+create table app_private.password_resets (
+  token_hash bytea not null,
+  user_id uuid not null,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  used_at timestamptz,
+  constraint password_resets_pkey primary key (token_hash),
+  constraint password_resets_user_id_fkey foreign key (user_id)
+    references app_public.users on delete restrict,
+  constraint password_resets_token_hash_is_sha_256 check (octet_length(token_hash) = 32)
+);
+
+create index password_resets_user_id_idx on app_private.password_resets (user_id);
+
+/*
+ * Who asked to join, until they show that the address is theirs: there is no user before. The password is
+ * that of a new user; who has an account confirms with the one that they have.
+ */
+create table app_private.registrations (
+  id uuid not null,
+  token_hash bytea not null,
+  email_ciphertext app_private.ciphertext not null,
+  email_index app_private.blind_index not null,
+  name text not null,
+  password_hash text not null,
+  tenant_id integer not null,
+  invitation_hash bytea,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  completed_at timestamptz,
+  constraint registrations_pkey primary key (id),
+  constraint registrations_token_hash_key unique (token_hash),
+  constraint registrations_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint registrations_token_hash_is_sha_256 check (octet_length(token_hash) = 32),
+  constraint registrations_name_is_1_to_200_characters check (length(name) between 1 and 200)
+);
+
+create index registrations_tenant_id_idx on app_private.registrations (tenant_id);
+
+/*
+ * How often something was tried that may be guesswork, by whom it is against (an account, by the blind
+ * index of its address, whether there is one or not) and by where it comes from.
+ */
+create table app_private.authentication_attempts (
+  kind text not null,
+  subject bytea not null,
+  failures integer not null,
+  last_at timestamptz not null,
+  locked_until timestamptz,
+  constraint authentication_attempts_pkey primary key (kind, subject)
+);
+
+create index authentication_attempts_last_at_idx on app_private.authentication_attempts (last_at);
+
+create type app_public.session as (
+  id uuid,
+  tenant_name text,
+  role app_public.member_role,
+  address text,
+  user_agent text,
+  created_at timestamptz,
+  last_used_at timestamptz,
+  expires_at timestamptz,
+  second_factor_at timestamptz,
+  is_current boolean
+);
+
+create type app_public.second_factor_status as (
+  is_active boolean,
+  recovery_codes_left integer
+);
+
+--!include errors/refusals.sql
+--!include access/row_level_security.sql
+--!include encryption/encrypted_columns.sql
+--!include identity/permissions.sql
+--!include identity/attempts.sql
+--!include identity/required_session.sql
+--!include identity/revoke_user_sessions.sql
+--!include identity/use_code.sql
+--!include identity/begin_login.sql
+--!include identity/open_login.sql
+--!include identity/record_failed_login.sql
+--!include identity/rotate_refresh_token.sql
+--!include identity/end_session.sql
+--!include identity/begin_reauthentication.sql
+--!include identity/change_password.sql
+--!include identity/reset_password.sql
+--!include identity/register.sql
+--!include identity/second_factor.sql
+--!include identity/sessions.sql
+--!include identity/purge_sessions.sql
+--!include identity/sessions_comments.sql

@@ -11,12 +11,17 @@ import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
-import { claimsOf } from "./http/authenticate.ts";
+import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
 import { makeMetrics } from "./http/metrics.ts";
 import { requestIdOf } from "./http/request_id.ts";
-import { tokenKey } from "./http/tokens.ts";
+import { type TokenKeys, tokenKeysOf } from "./http/token_keys.ts";
 import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
+import { callAsAuthenticator } from "./identity/database.ts";
+import { makeGate } from "./identity/gate.ts";
+import { type Identity, makeIdentity } from "./identity/identity.ts";
+import { makePasswords } from "./identity/passwords.ts";
+import { type Mailer, missingMailer } from "./mailer.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
 
 /** A part of the process that runs until it is stopped. */
@@ -32,16 +37,23 @@ export interface ApiOptions {
   /** The URL of the login tallystick_api. */
   databaseUrl: string;
   log: Logger;
+  /** Default: none, and the log says so when there is something to send. */
+  mailer?: Mailer;
 }
 
 /** Starts the HTTP server: GraphQL at /graphql, subscriptions there too, and what operations need. */
-export async function startApi({ config, databaseUrl, log }: ApiOptions): Promise<RunningPart> {
+export async function startApi({
+  config,
+  databaseUrl,
+  log,
+  mailer = missingMailer(log),
+}: ApiOptions): Promise<RunningPart> {
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
   const closePools = async (): Promise<void> => void (await Promise.all([pool.end(), subscriberPool.end()]));
   try {
     await checkLogin(pool);
-    return await serve({ config, log, pool, subscriberPool, closePools });
+    return await serve({ config, log, pool, subscriberPool, mailer, closePools });
   } catch (error) {
     await closePools();
     throw error;
@@ -53,12 +65,14 @@ interface ServeOptions {
   log: Logger;
   pool: pg.Pool;
   subscriberPool: pg.Pool;
+  mailer: Mailer;
   closePools: () => Promise<void>;
 }
 
-async function serve({ config, log, pool, subscriberPool, closePools }: ServeOptions): Promise<RunningPart> {
+async function serve({ config, log, pool, subscriberPool, mailer, closePools }: ServeOptions): Promise<RunningPart> {
   const refusals = await loadRefusals(pool);
-  const key = tokenKey(config.jwtSecret);
+  const keys = tokenKeysOf(config);
+  const identity = startIdentity({ config, pool, keys, mailer, log });
   const metrics = makeMetrics(pool);
   let stopping = false;
   const instance = postgraphile(
@@ -71,26 +85,25 @@ async function serve({ config, log, pool, subscriberPool, closePools }: ServeOpt
       onError: (code) => metrics.errors.inc({ code }),
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({
-              claims: claimsOf(expressv4.req),
-              requestId: requestIdOf(expressv4.req),
-              fieldKeys: config.fieldKeys,
-            })
+          ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
+              address: ws?.request?.socket.remoteAddress ?? "",
+              userAgent: null,
               fieldKeys: config.fieldKeys,
+              identity,
             }),
     }),
   );
-  const app = makeApp({ config, pool, key, refusals, metrics, log, isStopping: () => stopping });
+  const app = makeApp({ config, pool, keys, identity, refusals, metrics, log, isStopping: () => stopping });
   const server = createServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
   await instance.getSchema();
   addFallbacks(app, refusals, log);
   const onCount = (open: number): void => metrics.sockets.set(open);
-  const closeWebSockets = serveWebSockets({ server, serv, key, refusals, log, onCount });
+  const closeWebSockets = serveWebSockets({ server, serv, keys, refusals, log, onCount });
   server.listen(config.port, config.host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
@@ -103,6 +116,28 @@ async function serve({ config, log, pool, subscriberPool, closePools }: ServeOpt
     await closePools();
   };
   return { url: `http://${config.host}:${port}`, stop };
+}
+
+interface IdentityOptions {
+  config: Config;
+  pool: pg.Pool;
+  keys: TokenKeys;
+  mailer: Mailer;
+  log: Logger;
+}
+
+function startIdentity({ config, pool, keys, mailer, log }: IdentityOptions): Identity {
+  const { argon2, hashing, fieldKeys, lifetimes } = config;
+  return makeIdentity({
+    call: callAsAuthenticator(pool),
+    passwords: makePasswords({ cost: argon2, gate: makeGate(hashing) }),
+    fieldKeys,
+    tokenKeys: keys,
+    mailer,
+    log,
+    lifetimes,
+    admit: async () => undefined,
+  });
 }
 
 function openPool(options: { databaseUrl: string; max: number; pipeline: boolean; log: Logger }): pg.Pool {

@@ -9,6 +9,7 @@ import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connecti
 import { AggregatesPlugin } from "./aggregates.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
+import { IdentityPlugin } from "./identity.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
 import { InvitationsPlugin } from "./invitations.ts";
 import { LimitsPlugin } from "./limits.ts";
@@ -54,6 +55,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     TenantFreeNodeIdsPlugin,
     ResultRelationsPlugin,
     InvitationsPlugin,
+    IdentityPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
     LimitsPlugin,

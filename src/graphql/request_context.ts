@@ -1,5 +1,7 @@
 import type { KeyProvider } from "../crypto/keys.ts";
-import type { Claims, Role } from "../http/tokens.ts";
+import type { Role } from "../http/tokens.ts";
+import type { Caller } from "../identity/caller.ts";
+import type { Identity } from "../identity/identity.ts";
 
 declare global {
   namespace Grafast {
@@ -26,10 +28,9 @@ const statementTimeouts: Record<RequestRole, string> = {
   operator: "30s",
 };
 
-export interface RequestContextOptions {
-  claims: Claims | undefined;
-  requestId: string;
+export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
+  identity: Identity;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -38,17 +39,22 @@ export interface RequestContext {
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
   fieldKeys: KeyProvider;
+  identity: Identity;
+  caller: Caller;
 }
 
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId, fieldKeys }: RequestContextOptions): RequestContext {
+export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
+  const { claims, requestId, address } = caller;
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
     tenantId: claims?.tenantId ?? null,
     fieldKeys,
+    identity,
+    caller,
     pgSettings: {
       role: `tallystick_${role}`,
       statement_timeout: statementTimeouts[role],
@@ -57,6 +63,7 @@ export function makeRequestContext({ claims, requestId, fieldKeys }: RequestCont
       "tallystick.user_id": claims?.userId ?? "",
       "tallystick.session_id": claims?.sessionId ?? "",
       "tallystick.request_id": requestId,
+      "tallystick.address": address,
     },
   };
 }

@@ -1,4 +1,3 @@
-import type { KeyObject } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -9,17 +8,24 @@ import type { Config } from "../config.ts";
 import { limits } from "../graphql/limits.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import type { Identity } from "../identity/identity.ts";
+import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
+import { callerOf } from "./caller.ts";
 import { sendRefusal } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { limitRate } from "./limit_rate.ts";
 import type { Metrics } from "./metrics.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
+import type { TokenKeys } from "./token_keys.ts";
+
+const exposedHeaders = ["X-Request-Id", "Retry-After"];
 
 export interface AppOptions {
   config: Config;
   pool: pg.Pool;
-  key: KeyObject;
+  keys: TokenKeys;
+  identity: Identity;
   refusals: RefusalCatalog;
   metrics: Metrics;
   log: Logger;
@@ -27,7 +33,8 @@ export interface AppOptions {
 }
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
-export function makeApp({ config, pool, key, refusals, metrics, log, isStopping }: AppOptions): Express {
+export function makeApp(options: AppOptions): Express {
+  const { config, pool, keys, identity, refusals, metrics, log, isStopping } = options;
   const app = express();
   app.disable("x-powered-by");
   app.set("trust proxy", config.trustProxy);
@@ -42,12 +49,19 @@ export function makeApp({ config, pool, key, refusals, metrics, log, isStopping 
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use(secureHeaders(config));
+  if (keys.publicKeys.length > 0) app.get("/.well-known/jwks.json", publishKeys(keys));
   app.use(
-    "/graphql",
-    cors({ origin: config.corsOrigins, maxAge: 600, exposedHeaders: ["X-Request-Id", "Retry-After"] }),
+    authPath,
+    // With credentials: the refresh token may be a cookie.
+    cors({ origin: config.corsOrigins, credentials: true, maxAge: 600, exposedHeaders }),
+    postOnly,
+    authenticate(keys, refusals),
+    limitRate(config.rateLimitPerMinute, refusals),
+    authRoutes({ identity, refusals, callerOf }),
   );
+  app.use("/graphql", cors({ origin: config.corsOrigins, maxAge: 600, exposedHeaders }));
   app.use("/graphql", postOnly);
-  app.use("/graphql", authenticate(key, refusals), limitRate(config.rateLimitPerMinute, refusals));
+  app.use("/graphql", authenticate(keys, refusals), limitRate(config.rateLimitPerMinute, refusals));
   app.use(
     "/graphql",
     express.json({ limit: maxBodyBytes, type: ["application/json", "application/graphql-response+json"] }),
@@ -63,6 +77,14 @@ export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger
     response.status(404).json({ errors: [{ message: "There is nothing here.", extensions: { code: "NOT_FOUND" } }] });
   });
   app.use(handleErrors(refusals, log));
+}
+
+/** What others verify access tokens with. */
+function publishKeys({ publicKeys }: TokenKeys): RequestHandler {
+  return (_request, response) => {
+    response.setHeader("Cache-Control", "public, max-age=300");
+    response.type("application/jwk-set+json").send(JSON.stringify({ keys: publicKeys }));
+  };
 }
 
 const postOnly: RequestHandler = (request, response, next) => {

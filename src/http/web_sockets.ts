@@ -1,4 +1,3 @@
-import type { KeyObject } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ServerOptions } from "graphql-ws";
@@ -9,12 +8,13 @@ import { type ExecutionArgs, GraphQLError, getOperationAST } from "postgraphile/
 import { type WebSocket, WebSocketServer } from "ws";
 import { limits } from "../graphql/limits.ts";
 import { describeRefusal, type RefusalCatalog } from "../graphql/refusals.ts";
+import type { TokenKeys } from "./token_keys.ts";
 import { bearerToken, type Claims, TokenError, verifyToken } from "./tokens.ts";
 
 export interface WebSocketOptions {
   server: Server;
   serv: GrafservBase;
-  key: KeyObject;
+  keys: TokenKeys;
   refusals: RefusalCatalog;
   log: Logger;
   /** Told how many sockets are open. */
@@ -42,7 +42,7 @@ export function claimsOfWebSocket(socket: object): Claims | undefined {
  * not reach here. Returns what closes all sockets.
  */
 export function serveWebSockets(options: WebSocketOptions): () => Promise<void> {
-  const { server, serv, key, refusals, log, onCount } = options;
+  const { server, serv, keys, refusals, log, onCount } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
   const openByTenant = new Map<number, number>();
   const base = makeGraphQLWSConfig(serv);
@@ -58,7 +58,7 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
       try {
         const token = bearerToken(ctx.connectionParams?.["authorization"] ?? ctx.connectionParams?.["Authorization"]);
         if (token === undefined) throw new TokenError("LG460");
-        const claims = verifyToken(token, key);
+        const claims = verifyToken(token, keys);
         const { tenantId } = claims;
         if (tenantId === null) {
           socket.close(closeCodes.forbidden, closeReason(refusals, "LG402"));

@@ -2,7 +2,9 @@ import { afterAll } from "@jest/globals";
 import { pino } from "pino";
 import { type RunningPart, startApi } from "../../../src/api.ts";
 import { loadConfig } from "../../../src/config.ts";
+import { secretKeys } from "../../../src/http/token_keys.ts";
 import { type Role, signToken } from "../../../src/http/tokens.ts";
+import type { Mail } from "../../../src/mailer.ts";
 import { fieldKeySetting } from "../../support/field_keys.ts";
 import { actAs, ensureSession, sessionId, staff } from "../../support/session.ts";
 import { createTestDatabase, type TestDatabase } from "../../support/test_database.ts";
@@ -47,6 +49,8 @@ export interface TestApi {
   /** Two tenants, each with the same chart of accounts. */
   books: Books;
   otherBooks: Books;
+  /** The messages that were sent, the newest last. */
+  mails: Mail[];
   /** What the server wrote to its log. */
   log: () => string;
   token(caller: Caller): string;
@@ -87,10 +91,15 @@ export async function bootApi(
     TALLYSTICK_JWT_SECRET: secret,
     TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
     DATABASE_URL: db.urls.owner,
+    // Passwords of tests are nobody's: a hash of the full cost would only take time.
+    TALLYSTICK_ARGON2_MEMORY_KIB: "64",
+    TALLYSTICK_ARGON2_PASSES: "1",
     TALLYSTICK_RATE_LIMIT_PER_MINUTE: "100000",
     ...settings,
   });
-  server = await startApi({ config, databaseUrl: db.urls.api, log });
+  const mails: Mail[] = [];
+  const mailer = async (mail: Mail): Promise<void> => void mails.push(mail);
+  server = await startApi({ config, databaseUrl: db.urls.api, log, mailer });
   const books = await openBooks(db, "acme");
   const otherBooks = await openBooks(db, "other");
   const url = `${server.url}/graphql`;
@@ -100,11 +109,12 @@ export async function bootApi(
     user = staff,
   }: Caller): string =>
     signToken({
-      secret,
+      keys: secretKeys(secret),
       tenantId: tenant,
       role: role as Role,
       userId: user,
       sessionId: sessionId({ tenantId: tenant, role, userId: user }),
+      expiresInSeconds: 900,
     });
   const known = new Set<string>();
   const signIn = async ({
@@ -138,7 +148,7 @@ export async function bootApi(
     if (answer.errors.length > 0) throw new Error(answer.text);
     return answer.data;
   };
-  return { url, db, books, otherBooks, log: () => lines.join(""), token, ask, get, send };
+  return { url, db, books, otherBooks, mails, log: () => lines.join(""), token, ask, get, send };
 }
 
 function parse(text: string): { data?: unknown; errors?: AnswerError[] } {

@@ -155,7 +155,14 @@ describe("statements of a request", () => {
     const user = api.books.customer;
     const claims =
       role === "anonymous" ? undefined : { role, tenantId: 1, userId: user, sessionId: user, expiresAt: 0 };
-    const { pgSettings } = makeRequestContext({ claims, requestId: "x", fieldKeys: fieldKeys("test") });
+    const { pgSettings } = makeRequestContext({
+      claims,
+      requestId: "x",
+      address: "192.0.2.1",
+      userAgent: null,
+      fieldKeys: fieldKeys("test"),
+      identity: {} as never,
+    });
     const shown = await api.db.withRollback("api", async (client) => {
       for (const [name, value] of Object.entries(pgSettings))
         await client.query("select set_config($1, $2, true)", [name, value]);
