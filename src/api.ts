@@ -7,6 +7,7 @@ import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
 import type { Config } from "./config.ts";
+import { refuseDemoPeople } from "./demo/refuse_demo.ts";
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
@@ -53,6 +54,7 @@ export async function startApi({
   const closePools = async (): Promise<void> => void (await Promise.all([pool.end(), subscriberPool.end()]));
   try {
     await checkLogin(pool);
+    if (config.environment === "production") await refuseDemoPeople(pool);
     return await serve({ config, log, pool, subscriberPool, mailer, closePools });
   } catch (error) {
     await closePools();

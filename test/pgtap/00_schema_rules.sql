@@ -46,6 +46,7 @@ insert into granted values
   ('execute', 'app_hidden.current_user_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.format_amount', 'signed-in worker'),
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
+  ('execute', 'app_hidden.has_demo_people', 'anonymous'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in'),
   ('execute', 'app_hidden.read_invitation_emails', 'admin'),

@@ -3,7 +3,7 @@ import type pg from "pg";
 import type { KeyProvider } from "../../crypto/keys.ts";
 import { makeInvitation } from "../../tenants/invite.ts";
 import { parseCurrency, parseEmail } from "../arguments.ts";
-import type { Ledgers } from "../ledger.ts";
+import { inTransaction, type Ledgers } from "../ledger.ts";
 import { CommandError, formatTable, say } from "../output.ts";
 
 export function tenantCommand(ledgers: Ledgers): Command {
@@ -97,12 +97,9 @@ The token of the invitation is the only thing on standard output: it is shown th
 
 /** Invites in the name of the command line, and answers with the token. */
 async function inviteAdmin(client: pg.ClientBase, keys: KeyProvider, slug: string, email: string): Promise<string> {
-  const { rows } = await client.query<{ tenantId: number; id: string }>(
-    `select id as "tenantId", uuidv7() as id from app_private.lock_tenant($1)`,
-    [slug],
-  );
-  const { tenantId = 0, id = "" } = rows[0] ?? {};
-  const { token, tokenHash, emailCiphertext, emailIndex } = await makeInvitation(keys, { id, tenantId, email });
+  const { rows } = await client.query<{ id: number }>("select id from app_private.lock_tenant($1)", [slug]);
+  const tenantId = rows[0]?.id ?? 0;
+  const { id, token, tokenHash, emailCiphertext, emailIndex } = await makeInvitation(keys, { tenantId, email });
   await client.query("select from app_private.invite($1, null, 'admin', $2, $3, $4, $5)", [
     tenantId,
     id,
@@ -161,16 +158,4 @@ Example:
         );
       }
     });
-}
-
-async function inTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
-  await client.query("begin");
-  try {
-    const result = await work();
-    await client.query("commit");
-    return result;
-  } catch (error) {
-    await client.query("rollback");
-    throw error;
-  }
 }

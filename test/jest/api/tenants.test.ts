@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { hashInvitationToken } from "../../../src/tenants/invite.ts";
+import { hashToken } from "../../../src/identity/one_time.ts";
 import { type Answer, bootApi, type Caller, postMutation, transfer } from "./_api.ts";
 
 /* The life of a tenant over GraphQL: made, joined, settled, suspended. Each test goes on from the one before. */
@@ -17,7 +17,7 @@ async function accept(token: string, userId: string): Promise<number> {
     await client.query("insert into app_public.users (id, name) values ($1, 'New') on conflict do nothing", [userId]);
     const { rows } = await client.query<{ tenant_id: number }>(
       "select tenant_id from app_private.accept_invitation($1, $2)",
-      [hashInvitationToken(token), userId],
+      [hashToken(token), userId],
     );
     return Number(rows[0]?.tenant_id);
   });

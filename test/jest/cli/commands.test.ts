@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { secretKeys } from "../../../src/http/token_keys.ts";
 import { verifyToken } from "../../../src/http/tokens.ts";
+import { hashToken } from "../../../src/identity/one_time.ts";
 import { makeTemporaryDirectory } from "../../../src/postgres/secrets.ts";
-import { hashInvitationToken } from "../../../src/tenants/invite.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 import { jwtSecret, makeCli, parseTrialBalance, removeFolder, runCli } from "./run_cli.ts";
 
@@ -139,7 +139,7 @@ describe("tenant", () => {
       ] as const) {
         await client.query("insert into app_public.users (id, name) values ($1, 'x')", [userId]);
         const { rows } = await client.query("select role from app_private.accept_invitation($1, $2)", [
-          hashInvitationToken(token.trim()),
+          hashToken(token.trim()),
           userId,
         ]);
         expect(rows).toEqual([{ role: "admin" }]);
