@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { secretKeys } from "../../../src/http/token_keys.ts";
 import { verifyToken } from "../../../src/http/tokens.ts";
+import { makeGate } from "../../../src/identity/gate.ts";
 import { hashToken } from "../../../src/identity/one_time.ts";
+import { makePasswords } from "../../../src/identity/passwords.ts";
 import { makeTemporaryDirectory } from "../../../src/postgres/secrets.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 import { jwtSecret, makeCli, parseTrialBalance, removeFolder, runCli } from "./run_cli.ts";
@@ -20,15 +22,24 @@ await cli.run("tenant", "create", "home", "--name", "Our home");
 await cli.run("import", cli.file("home.csv", journal), "--tenant", "home");
 
 describe("help", () => {
-  const ofTenants = ["tenant create", "tenant invite-admin", "tenant suspend", "tenant resume", "tenant list"];
-  const commands = ["start", "migrate", "tenant", ...ofTenants, "token", "import", "export"];
+  const ofTenants = [
+    "tenant create",
+    "tenant invite-admin",
+    "tenant suspend",
+    "tenant resume",
+    "tenant list",
+    "operator add",
+    "operator remove",
+  ];
+  const commands = ["start", "migrate", "tenant", "operator", ...ofTenants, "token", "import", "export"];
   test.each([...commands, "trial-balance", "verify"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       expect(stdout).toContain(`Usage: tallystick ${name} `);
-      if (name !== "tenant") expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
+      if (name !== "tenant" && name !== "operator")
+        expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
     },
   );
 
@@ -84,6 +95,7 @@ describe("what cannot be done says why and what to do, and the exit status is 1"
     [["tenant", "create", "new", "--template", "wallet"], /--template and --currency go together\./],
     [["tenant", "create", "new", "--template", "circus", "--currency", "EUR"], /There is no such chart.* \(LG371\)/],
     [["tenant", "invite-admin", "away", "ada@example.com"], /There is no such tenant\. \(LG370\)/],
+    [["operator", "remove", "opal@example.com"], /opal@example\.com is no operator\./],
     [["tenant", "suspend", "away"], /There is no such tenant\. \(LG370\)/],
   ])("%p", async (args, message) => {
     const { status, stdout, stderr } = await cli.run(...args);
@@ -146,6 +158,30 @@ describe("tenant", () => {
       }
     });
   });
+});
+
+test("operator add prints a password of who is new, operator remove ends it", async () => {
+  const added = await cli.run("operator", "add", "Opal@Example.com", "--name", "Opal");
+  expect(added.stdout).toMatch(/^[\w-]{20}\n$/);
+  const passwords = makePasswords({
+    cost: { memoryKib: 64, passes: 1 },
+    gate: makeGate({ concurrency: 1, queue: 1 }),
+  });
+  const { rows } = await db.withClient("superuser", (client) =>
+    client.query(`select u.name, c.password_hash as hash from app_private.operators o
+      join app_public.users u on u.id = o.user_id join app_private.credentials c on c.user_id = u.id`),
+  );
+  expect(rows).toEqual([{ name: "Opal", hash: expect.stringMatching(/^\$argon2id\$/) }]);
+  expect(await passwords.verify(added.stdout.trim(), rows[0].hash)).toBe(true);
+  const again = await cli.run("operator", "add", "opal@example.com");
+  expect(again).toMatchObject({
+    status: 0,
+    stdout: "",
+    stderr: expect.stringContaining("the password that they have"),
+  });
+  const removed = await cli.run("operator", "remove", "opal@example.com");
+  expect(removed.stdout).toBe("opal@example.com is an operator no longer.\n");
+  expect((await cli.run("operator", "remove", "opal@example.com")).status).toBe(1);
 });
 
 describe("token", () => {
