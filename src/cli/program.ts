@@ -3,6 +3,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
 import { operatorCommand } from "./commands/operator.ts";
+import { keysCommand } from "./commands/keys.ts";
 import { tenantCommand } from "./commands/tenant.ts";
 import { tokenCommand } from "./commands/token.ts";
 import { trialBalanceCommand } from "./commands/trial_balance.ts";
@@ -33,6 +34,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(tenantCommand(ledgers))
     .addCommand(operatorCommand(ledgers))
     .addCommand(tokenCommand(ledgers))
+    .addCommand(keysCommand(ledgers))
     .addCommand(importCommand(ledgers))
     .addCommand(exportCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))

@@ -2,7 +2,7 @@ import { fixedKeys, type KeyProvider, parseKeyRing } from "../../src/crypto/keys
 
 const key = (byte: number): string => Buffer.alloc(32, byte).toString("base64");
 
-/** A value for TALLYSTICK_FIELD_KEYS: the named keys, the first of them current. The same name is always the same key. */
+/** A value for TALLYSTICK_FIELD_KEYS: keys by these names, the first of them current; always the same for a name. */
 export function fieldKeySetting(...ids: string[]): string {
   const named = ids.map((id) => `${id}:${key(Buffer.from(id).reduce((sum, byte) => (sum * 31 + byte) % 255, 7))}`);
   return [...named, `index:${key(255)}`].join(",");
