@@ -21,6 +21,7 @@ export type AuthenticationFunction =
   | "end_session"
   | "enrol_second_factor"
   | "find_invitation"
+  | "find_open_tenant"
   | "find_password_reset"
   | "find_registration"
   | "open_login"

@@ -28,8 +28,8 @@ function refused(rule: string, more: object = {}): RefusedError {
 
 function isLikeEmail(lower: string, email: string): boolean {
   const address = normaliseEmail(email);
-  const [name = ""] = address.split("@");
-  return lower.includes(address) || withoutDecoration(lower) === withoutDecoration(name);
+  const name = withoutDecoration(address.split("@")[0] ?? "");
+  return (address !== "" && lower.includes(address)) || (name !== "" && withoutDecoration(lower) === name);
 }
 
 /** "password2026!" is "password" to whoever guesses. */

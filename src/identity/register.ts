@@ -43,6 +43,8 @@ export async function register(tools: IdentityTools, caller: Caller, input: Regi
     throw new RefusedError("LG114", { field: "name", rule: "1 to 200 characters" });
   }
   const invitation = await findInvitation(tools, caller, input.invitation);
+  // Nothing is hashed for books that are closed.
+  const tenantId = invitation?.tenantId ?? (await findOpenTenant(tools, caller, input.tenant));
   checkNewPassword(input.password, email);
   const passwordHash = await tools.passwords.hash(input.password);
   const id = newId();
@@ -54,11 +56,11 @@ export async function register(tools: IdentityTools, caller: Caller, input: Regi
       [
         id,
         hash,
-        await sealRegistrationEmail(tools.fieldKeys, id, email),
+        await sealRegistrationEmail(tools.fieldKeys, { tenantId, id }, email),
         await userEmailIndex(tools.fieldKeys, email),
         name,
         passwordHash,
-        input.tenant ?? null,
+        tenantId,
         invitation?.hash ?? null,
         invitation !== null && normaliseEmail(invitation.email) === normaliseEmail(email),
         `${linkLifetimes.registrationSeconds} seconds`,
@@ -90,13 +92,22 @@ async function findInvitation(
   tools: IdentityTools,
   caller: Caller,
   token: string | null | undefined,
-): Promise<{ hash: Buffer; email: string } | null> {
+): Promise<{ hash: Buffer; tenantId: number; email: string } | null> {
   if (!token) return null;
   const hash = hashToken(token);
   if (!hash) throw new RefusedError("LG372");
   const row = onlyRow(await tools.call<InvitationRow>(caller, "find_invitation", [hash]));
   const place = { tenantId: row.tenant_id, invitationId: row.invitation_id };
-  return { hash, email: await openInvitationEmail(tools.fieldKeys, place, row.email_ciphertext) };
+  return {
+    hash,
+    tenantId: row.tenant_id,
+    email: await openInvitationEmail(tools.fieldKeys, place, row.email_ciphertext),
+  };
+}
+
+async function findOpenTenant(tools: IdentityTools, caller: Caller, slug: string | null | undefined): Promise<number> {
+  const rows = await tools.call<{ find_open_tenant: number }>(caller, "find_open_tenant", [slug ?? null]);
+  return onlyRow(rows).find_open_tenant;
 }
 
 /**
@@ -125,6 +136,7 @@ interface RegistrationRow {
   retry_after_seconds: number | null;
   id: string;
   email_ciphertext: Buffer;
+  tenant_id: number;
   tenant_slug: string;
   user_id: string | null;
   password_hash: string | null;
@@ -154,11 +166,15 @@ async function complete(
   checkWait(row.retry_after_seconds);
   const isRight = await tools.passwords.verify(password, row.password_hash);
   if (!isRight || row.password_hash === null) throw new RefusedError("LG470");
-  const email = await openRegistrationEmail(tools.fieldKeys, row.id, row.email_ciphertext);
+  const email = await openRegistrationEmail(
+    tools.fieldKeys,
+    { tenantId: row.tenant_id, id: row.id },
+    row.email_ciphertext,
+  );
   const userId = row.user_id ?? newId();
   const { ciphertext, index } = await sealUserEmail(tools.fieldKeys, userId, email);
-  const { user_id: made } = onlyRow(
-    await tools.call<{ user_id: string | null }>(caller, "complete_registration", [
+  const { complete_registration: made } = onlyRow(
+    await tools.call<{ complete_registration: string | null }>(caller, "complete_registration", [
       tokenHash,
       row.password_hash,
       userId,

@@ -17,14 +17,23 @@ export function openSecret(keys: KeyProvider, userId: string, ciphertext: Buffer
 }
 
 /** The address of somebody who asked to join, until they have shown that it is theirs. */
-function registrationPlace(id: string): FieldPlace {
-  return { tenantId: 0, table: "app_private.registrations", column: "email_ciphertext", row: id.toLowerCase() };
+export interface RegistrationPlace {
+  tenantId: number;
+  id: string;
 }
 
-export function sealRegistrationEmail(keys: KeyProvider, id: string, email: string): Promise<Buffer> {
-  return encryptField(keys, registrationPlace(id), email);
+export function sealRegistrationEmail(keys: KeyProvider, place: RegistrationPlace, email: string): Promise<Buffer> {
+  return encryptField(keys, fieldOf(place), email);
 }
 
-export function openRegistrationEmail(keys: KeyProvider, id: string, ciphertext: Buffer): Promise<string> {
-  return decryptField(keys, registrationPlace(id), ciphertext);
+export function openRegistrationEmail(
+  keys: KeyProvider,
+  place: RegistrationPlace,
+  ciphertext: Buffer,
+): Promise<string> {
+  return decryptField(keys, fieldOf(place), ciphertext);
+}
+
+function fieldOf({ tenantId, id }: RegistrationPlace): FieldPlace {
+  return { tenantId, table: "app_private.registrations", column: "email_ciphertext", row: id.toLowerCase() };
 }

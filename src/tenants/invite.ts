@@ -12,12 +12,11 @@ export interface NewInvitation {
   emailIndex: Buffer;
 }
 
-/** Makes up the id and the token of an invitation, and encrypts the address. */
+/** Makes up the id, unless there is one, and the token of an invitation, and encrypts the address. */
 export async function makeInvitation(
   keys: KeyProvider,
-  { tenantId, email }: { tenantId: number; email: string },
+  { id = newId(), tenantId, email }: { id?: string; tenantId: number; email: string },
 ): Promise<NewInvitation> {
-  const id = newId();
   const { token, hash } = newToken();
   const { ciphertext, index } = await sealInvitationEmail(keys, { tenantId, invitationId: id }, email);
   return { id, token, tokenHash: hash, emailCiphertext: ciphertext, emailIndex: index };
