@@ -6,7 +6,7 @@ import { type Answer, bootApi, type Caller, postMutation, transfer } from "./_ap
 const api = await bootApi();
 const operator = { role: "operator", user: "00000000-0000-7000-8000-0000000000f0" } as const;
 const user = (number: number): string => `00000000-0000-7000-8000-0000000ab${String(number).padStart(3, "0")}`;
-const [ada, tess, olga] = [user(1), user(2), user(3)];
+const [ada, tess, olga, customer] = [user(1), user(2), user(3), user(4)];
 
 const inviteMutation = `mutation ($email: String!, $role: MemberRole!) {
   inviteMember(input: { email: $email, role: $role }) { token invitation { id role email expiresAt acceptedAt } } }`;
@@ -65,6 +65,15 @@ describe("an operator", () => {
       operator,
     );
     expect(codeOf(answer)).toBe("LG370");
+  });
+
+  test("disables a user everywhere, and enables them again", async () => {
+    const set = (verb: string): Promise<Answer["data"]> =>
+      api.get(`mutation { ${verb}User(input: { userId: "${customer}" }) { user { id status } } }`, {}, operator);
+    const caller = { role: "customer", user: customer } as const;
+    await api.get("{ accounts { nodes { id } } }", {}, caller);
+    expect(await set("disable")).toEqual({ disableUser: { user: { id: customer, status: "DISABLED" } } });
+    expect(await set("enable")).toEqual({ enableUser: { user: { id: customer, status: "ACTIVE" } } });
   });
 
   test.each([

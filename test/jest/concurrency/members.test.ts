@@ -27,8 +27,7 @@ async function makeAdmin(db: Pick<pg.ClientBase, "query">, tenantId: number): Pr
 }
 
 /** Invites as an operator does, and answers with the hash of the token. */
-async function invite(tenantId: number): Promise<Buffer> {
-  const email = `${randomBytes(4).toString("hex")}@example.com`;
+async function invite(tenantId: number, email = `${randomBytes(4).toString("hex")}@example.com`): Promise<Buffer> {
   const { id, tokenHash, emailCiphertext, emailIndex } = await makeInvitation(fieldKeys("test"), { tenantId, email });
   await crowd.pool.query("select from app_private.invite($1, null, 'teller', $2, $3, $4, $5)", [
     tenantId,
@@ -92,6 +91,16 @@ test("an invitation is accepted once, whoever else has its token", async () => {
   });
   expect(count(answers)).toEqual({ joined: 1, LG373: crowd.size - 1 });
   const { rows } = await crowd.pool.query("select from app_public.memberships where tenant_id = $1", [tenantId]);
+  expect(rows).toHaveLength(1);
+});
+
+test("of many who invite the same address, the newest invitation alone is open", async () => {
+  const tenantId = await crowd.tenant();
+  await crowd.all(() => invite(tenantId, "same@example.com"));
+  const { rows } = await crowd.pool.query(
+    "select from app_public.invitations where tenant_id = $1 and revoked_at is null",
+    [tenantId],
+  );
   expect(rows).toHaveLength(1);
 });
 
