@@ -1,23 +1,30 @@
 import "./graphql/graphile.ts";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
+import type { GraphQLSchema } from "postgraphile/graphql";
 import type { Config } from "./config.ts";
 import { refuseDemoPeople } from "./demo/refuse_demo.ts";
+import { findFaults } from "./graphql/check_documents.ts";
+import { loadOperationRules, type OperationRules } from "./graphql/operations.ts";
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
+import { countInDatabase } from "./http/count_hits.ts";
 import { makeMetrics } from "./http/metrics.ts";
+import { makeRateLimits, type RateLimits } from "./http/rate_limits.ts";
 import { requestIdOf } from "./http/request_id.ts";
+import { makeHttpServer } from "./http/serve_http.ts";
 import { type TokenKeys, tokenKeysOf } from "./http/token_keys.ts";
-import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
+import { addressOfUpgrade, claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
 import { callAsAuthenticator } from "./identity/database.ts";
 import { makeGate } from "./identity/gate.ts";
 import { type Identity, makeIdentity } from "./identity/identity.ts";
@@ -49,13 +56,17 @@ export async function startApi({
   log,
   mailer = missingMailer(log),
 }: ApiOptions): Promise<RunningPart> {
+  const operationRules = loadOperationRules(config);
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
-  const closePools = async (): Promise<void> => void (await Promise.all([pool.end(), subscriberPool.end()]));
+  // Counting never waits for requests, nor they for it.
+  const counterPool = openPool({ databaseUrl, max: 1, pipeline: true, log, timeoutMs: 2_000 });
+  const pools = [pool, subscriberPool, counterPool];
+  const closePools = async (): Promise<void> => void (await Promise.all(pools.map((one) => one.end())));
   try {
     await checkLogin(pool);
     if (config.environment === "production") await refuseDemoPeople(pool);
-    return await serve({ config, log, pool, subscriberPool, mailer, closePools });
+    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, mailer, closePools });
   } catch (error) {
     await closePools();
     throw error;
@@ -65,17 +76,21 @@ export async function startApi({
 interface ServeOptions {
   config: Config;
   log: Logger;
+  operationRules: OperationRules;
   pool: pg.Pool;
   subscriberPool: pg.Pool;
+  counterPool: pg.Pool;
   mailer: Mailer;
   closePools: () => Promise<void>;
 }
 
-async function serve({ config, log, pool, subscriberPool, mailer, closePools }: ServeOptions): Promise<RunningPart> {
+async function serve(options: ServeOptions): Promise<RunningPart> {
+  const { config, log, operationRules, pool, subscriberPool, counterPool, mailer, closePools } = options;
   const refusals = await loadRefusals(pool);
   const keys = tokenKeysOf(config);
-  const identity = startIdentity({ config, pool, keys, mailer, log });
   const metrics = makeMetrics(pool);
+  const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
+  const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -84,6 +99,8 @@ async function serve({ config, log, pool, subscriberPool, mailer, closePools }: 
       refusals,
       log,
       environment: config.environment,
+      operationRules,
+      maxCost: config.maxQueryCost,
       onError: (code) => metrics.errors.inc({ code }),
       makeContext: ({ expressv4, ws }) =>
         expressv4
@@ -91,28 +108,43 @@ async function serve({ config, log, pool, subscriberPool, mailer, closePools }: 
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
-              address: ws?.request?.socket.remoteAddress ?? "",
+              address: ws?.request ? addressOfUpgrade(app, ws.request) : "",
               userAgent: null,
               fieldKeys: config.fieldKeys,
               identity,
             }),
     }),
   );
-  const app = makeApp({ config, pool, keys, identity, refusals, metrics, log, isStopping: () => stopping });
-  const server = createServer(app);
+  const isStopping = (): boolean => stopping;
+  const app = makeApp({ config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, log, isStopping });
+  const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
-  await instance.getSchema();
+  warnOfInvalidOperations(await instance.getSchema(), operationRules, log);
   addFallbacks(app, refusals, log);
   const onCount = (open: number): void => metrics.sockets.set(open);
-  const closeWebSockets = serveWebSockets({ server, serv, keys, refusals, log, onCount });
+  const closeWebSockets = serveWebSockets({
+    app,
+    server,
+    serv,
+    keys,
+    refusals,
+    corsOrigins: config.corsOrigins,
+    rateLimits,
+    operationRules,
+    log,
+    onCount,
+  });
   server.listen(config.port, config.host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const stop = async (): Promise<void> => {
     stopping = true;
+    // From here on /readyz says no; who asks it sends nothing new once it has heard.
+    await sleep(config.drainSeconds * 1000);
     await closeWebSockets();
     await closeServer(server);
+    await rateLimits.stop().catch((error: unknown) => log.warn({ err: error }, "the last requests were not counted"));
     await instance.release();
     for (const service of instance.getResolvedPreset().pgServices ?? []) await service.release?.();
     await closePools();
@@ -124,11 +156,12 @@ interface IdentityOptions {
   config: Config;
   pool: pg.Pool;
   keys: TokenKeys;
+  rateLimits: RateLimits;
   mailer: Mailer;
   log: Logger;
 }
 
-function startIdentity({ config, pool, keys, mailer, log }: IdentityOptions): Identity {
+function startIdentity({ config, pool, keys, rateLimits, mailer, log }: IdentityOptions): Identity {
   const { argon2, hashing, fieldKeys, lifetimes } = config;
   return makeIdentity({
     call: callAsAuthenticator(pool),
@@ -138,18 +171,25 @@ function startIdentity({ config, pool, keys, mailer, log }: IdentityOptions): Id
     mailer,
     log,
     lifetimes,
-    admit: async () => undefined,
+    admit: ({ address }) => rateLimits.admitSignIn(address),
   });
 }
 
-function openPool(options: { databaseUrl: string; max: number; pipeline: boolean; log: Logger }): pg.Pool {
-  const { databaseUrl, max, pipeline, log } = options;
+interface PoolOptions {
+  databaseUrl: string;
+  max: number;
+  pipeline: boolean;
+  log: Logger;
+  timeoutMs?: number;
+}
+
+function openPool({ databaseUrl, max, pipeline, log, timeoutMs = 10_000 }: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     max,
     pipeline,
     // A client that cannot get a connection is told so, instead of waiting for ever.
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: timeoutMs,
     application_name: "tallystick-api",
   } as pg.PoolConfig);
   logBrokenConnections(pool, log);
@@ -164,4 +204,12 @@ async function closeServer(server: Server): Promise<void> {
   const timer = setTimeout(() => server.closeAllConnections(), 10_000);
   await closed;
   clearTimeout(timer);
+}
+
+/** A client that is out of date gets an error; whoever runs the server should know before. */
+function warnOfInvalidOperations(schema: GraphQLSchema, { operations }: OperationRules, log: Logger): void {
+  for (const [hash, document] of operations ?? []) {
+    const [fault] = findFaults(schema, document);
+    if (fault) log.warn({ operation: hash, fault: fault.message }, "a registered operation does not fit the schema");
+  }
 }

@@ -1,4 +1,4 @@
-import express, { type CookieOptions, type Request, type RequestHandler, type Response, Router } from "express";
+import { type CookieOptions, type Request, type RequestHandler, type Response, Router } from "express";
 import { z } from "zod";
 import { describeDatabaseError } from "../graphql/mask_error.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
@@ -59,7 +59,10 @@ const statusOf: Record<string, number> = {
   LG480: 403,
 };
 
-/** Signing in and out for clients without GraphQL: the same operations, as POST requests with a JSON body. */
+/**
+ * Signing in and out for clients without GraphQL: the same operations, as POST requests with a JSON body, which
+ * no form of another page can send. The body has been read.
+ */
 export function authRoutes({ identity, refusals, callerOf }: AuthRoutesOptions): Router {
   const router = Router();
   const answer = (work: (request: Request, response: Response) => Promise<void>): RequestHandler => {
@@ -80,7 +83,6 @@ export function authRoutes({ identity, refusals, callerOf }: AuthRoutesOptions):
     };
   };
 
-  router.use(express.json({ limit: 16_384, type: "application/json" }));
   router.post(
     "/register",
     answer(async (request, response) => {
@@ -129,8 +131,7 @@ export function authRoutes({ identity, refusals, callerOf }: AuthRoutesOptions):
 
 /** The body of a request; LG160 names the field that is wrong. */
 function read<Shape extends z.ZodType>(shape: Shape, request: Request): z.infer<Shape> {
-  // Only JSON is read, which no form of another page can send.
-  const parsed = shape.safeParse(request.is("application/json") ? (request.body ?? {}) : undefined);
+  const parsed = shape.safeParse(request.body);
   if (parsed.success) return parsed.data;
   const field = parsed.error.issues[0]?.path.join(".") || "body";
   throw new RefusedError("LG160", { field });

@@ -21,6 +21,9 @@ const operations = {
   renewRecoveryCodes: account.renewRecoveryCodes,
 };
 
+/** The names of the operations, which are those of the mutations. */
+export const identityOperations = Object.keys(operations);
+
 type Operations = typeof operations;
 type Bound<F> = F extends (tools: IdentityTools, caller: Caller, input: infer I) => infer R
   ? (caller: Caller, input: I) => R

@@ -25,6 +25,7 @@ where name not in (
   'app_private.recovery_codes', 'app_private.refresh_tokens', 'app_private.password_resets',
   'app_private.registrations', 'app_private.authentication_attempts'
   'app_private.user_contacts', 'app_private.kyc_case_moves'
+  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
 );
 
 create temp view our_functions as
@@ -50,6 +51,7 @@ insert into granted values
   ('execute', 'app_hidden.change_password', 'authenticator'),
   ('execute', 'app_hidden.complete_registration', 'authenticator'),
   ('execute', 'app_hidden.confirm_second_factor', 'authenticator'),
+  ('execute', 'app_hidden.count_hits', 'anonymous'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
@@ -94,6 +96,7 @@ insert into granted values
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),

@@ -17,7 +17,9 @@ $$;
 create function pg_temp.as_teller() returns void language sql as $$
   select
     tests.become_superuser(),
-    set_config('tallystick.session_id', tests.session_id('teller', tests.tenant('acme'), tests.user_id('tess'))::text, true),
+    set_config(
+      'tallystick.session_id',
+      tests.session_id('teller', tests.tenant('acme'), tests.user_id('tess'))::text, true),
     set_config('tallystick.tenant_id', tests.tenant('acme')::text, true),
     set_config('tallystick.user_id', tests.user_id('tess')::text, true)
 $$;
@@ -69,7 +71,8 @@ select is(
 select pg_temp.session('second_factor_at = null');
 
 -- Precedence: session, suspension, permission, second factor.
-select throws_ok(pg_temp.call('no.such'), 'LG402', null, 'a permission that is not held comes before the second factor');
+select throws_ok(pg_temp.call('no.such'), 'LG402', null,
+  'a permission that is not held comes before the second factor');
 update app_public.tenants set status = 'suspended' where slug = 'acme';
 select throws_ok(pg_temp.call('no.such'), 'LG403', null, 'suspension comes before permissions');
 select throws_ok(pg_temp.call(), 'LG403', null, 'a suspended tenant writes nothing');
@@ -116,7 +119,8 @@ select throws_ok(pg_temp.operate('tenants.create'), 'LG401', null, 'and who is a
 
 -- The functions are out of reach of every request.
 select tests.become('admin', tests.tenant('acme'), tests.user_id('ivo'));
-select throws_ok($$select app_private.authorize('transactions.post')$$, '42501', null, 'no role calls authorize itself');
+select throws_ok($$select app_private.authorize('transactions.post')$$, '42501', null,
+  'no role calls authorize itself');
 select throws_ok(
   $$select app_private.open_session(1, gen_random_uuid(), 'admin', 'login', 'infinity')$$, '42501', null,
   'and none opens a session');

@@ -10,7 +10,8 @@ select is(
 select ok((select s.is_current from unnest(app_public.own_sessions()) s), 'which is marked');
 select tests.session_id('auditor', tests.tenant('other'), tests.user_id('ann'));
 select is(
-  (select string_agg(s.tenant_name || ' ' || s.role, ', ' order by s.tenant_name) from unnest(app_public.own_sessions()) s),
+  (select string_agg(s.tenant_name || ' ' || s.role, ', ' order by s.tenant_name)
+   from unnest(app_public.own_sessions()) s),
   'acme teller, other auditor', 'and those in other books');
 select tests.become('admin', tests.tenant('acme'), tests.user_id('ivo'));
 select is(

@@ -43,7 +43,8 @@ select bag_eq(
   $$values ('fresh'), ('ended')$$,
   'refresh tokens go 30 days after their session');
 select is(
-  (select count(*) from app_private.sessions where id in (tests.user_id('fresh'), tests.user_id('ended'), tests.user_id('old'))),
+  (select count(*) from app_private.sessions
+   where id in (tests.user_id('fresh'), tests.user_id('ended'), tests.user_id('old'))),
   3::bigint, 'sessions are kept');
 select is(
   (select array_agg(id) from app_private.sessions where expires_at < now() - interval '400 days'),

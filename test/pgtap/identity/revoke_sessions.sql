@@ -59,7 +59,8 @@ select is(app_private.revoke_sessions('test', tests.tenant('other')), 2, 'or of 
 select pg_temp.again();
 update app_public.memberships set role = 'accountant'
 where tenant_id = tests.tenant('acme') and user_id = tests.user_id('ann');
-select is(pg_temp.live(), 'acme bob login, other ann login, other bob login', 'a role that changes ends sessions there');
+select is(
+  pg_temp.live(), 'acme bob login, other ann login, other bob login', 'a role that changes ends sessions there');
 update app_public.memberships set role = 'accountant'
 where tenant_id = tests.tenant('other') and user_id = tests.user_id('ann');
 select pg_temp.again();
