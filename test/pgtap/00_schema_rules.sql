@@ -26,6 +26,19 @@ where name not in (
   'app_private.registrations', 'app_private.authentication_attempts'
   'app_private.user_contacts', 'app_private.kyc_case_moves'
   'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
+  'app_private.encrypted_columns',
+  'app_private.kyc_case_moves',
+  'app_private.operators',
+  'app_private.rate_limit_counters',
+  'app_private.security_events',
+  'app_private.sessions',
+  'app_private.user_contacts',
+  'app_public.grantable_permissions',
+  'app_public.iso_currencies',
+  'app_public.permissions',
+  'app_public.refusals',
+  'app_public.tenants',
+  'app_public.users'
 );
 
 create temp view our_functions as
@@ -93,10 +106,10 @@ insert into granted values
   ('execute', 'app_private.kyc_check_evidence', 'worker'),
   ('execute', 'app_private.record_kyc_check', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
-  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
