@@ -17,22 +17,23 @@ where c.relkind in ('r', 'p');
 create temp view tenant_tables as
 select * from our_tables
 where name not in (
-  'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
-  'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_public.chart_templates', 'app_public.chart_template_accounts', 'app_private.invitation_tokens',
-  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
-  'app_private.user_contacts', 'app_private.credentials', 'app_private.second_factors',
-  'app_private.recovery_codes', 'app_private.refresh_tokens', 'app_private.password_resets',
-  'app_private.registrations', 'app_private.authentication_attempts'
-  'app_private.user_contacts', 'app_private.kyc_case_moves'
-  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
+  'app_private.authentication_attempts',
+  'app_private.credentials',
   'app_private.encrypted_columns',
+  'app_private.invitation_tokens',
   'app_private.kyc_case_moves',
   'app_private.operators',
+  'app_private.password_resets',
   'app_private.rate_limit_counters',
+  'app_private.recovery_codes',
+  'app_private.refresh_tokens',
+  'app_private.registrations',
+  'app_private.second_factors',
   'app_private.security_events',
   'app_private.sessions',
   'app_private.user_contacts',
+  'app_public.chart_template_accounts',
+  'app_public.chart_templates',
   'app_public.grantable_permissions',
   'app_public.iso_currencies',
   'app_public.permissions',

@@ -72,7 +72,8 @@ test("a server in production does not start on the database of the demonstration
     PORT: "0",
   });
   const log = pino({ level: "silent" });
-  const start = startApi({ config: { ...config, environment: "production" }, databaseUrl: api.db.urls.api, log });
+  const production = { ...config, environment: "production" as const, allowAnyOperation: true };
+  const start = startApi({ config: production, databaseUrl: api.db.urls.api, log });
   await expect(start).rejects.toThrow("people of the demonstration can sign in to this database");
 });
 
