@@ -263,6 +263,17 @@ alter table app_public.tenants add column has_kyc_limits boolean not null defaul
 --!include access/kyc.sql
 --!include checks/exceeded_kyc_limits.sql
 --!include checks/outflow_windows_that_differ.sql
+---- velocity ----
+alter type app_private.actor add attribute has_kyc_limits boolean;
+alter type app_private.batch_rules
+  add attribute out_ceilings numeric[],
+  add attribute maximum_outs numeric[],
+  add attribute maximum_balances numeric[];
+drop function app_private.post_batch__read_rules(app_private.actor, boolean, text[]);
+--!include identity/authorize.sql
+--!include engine/post_batch__read_rules.sql
+--!include engine/post_batch__decide.sql
+--!include engine/post_batch__attempt.sql
 
 ---- tenants ----
 
@@ -383,6 +394,7 @@ create index chart_template_accounts_parent_code_idx
 --!include tenants/read_invitation_emails.sql
 --!include tenants/revoke_invitation.sql
 --!include tenants/accept_invitation.sql
+--!include tenants/operators.sql
 --!include access/row_level_security.sql
 --!include access/tenant.sql
 --!include access/members.sql
@@ -557,6 +569,10 @@ create type app_public.second_factor_status as (
 --!include identity/sessions.sql
 --!include identity/purge_sessions.sql
 --!include identity/sessions_comments.sql
+
+---- the demonstration ----
+
+--!include tenants/has_demo_people.sql
 -- The migration being written. See migrations/README.md.
 
 ---- http ----

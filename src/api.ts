@@ -9,6 +9,7 @@ import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
 import type { GraphQLSchema } from "postgraphile/graphql";
 import type { Config } from "./config.ts";
+import { refuseDemoPeople } from "./demo/refuse_demo.ts";
 import { findFaults } from "./graphql/check_documents.ts";
 import { loadOperationRules, type OperationRules } from "./graphql/operations.ts";
 import { makePreset } from "./graphql/preset.ts";
@@ -64,6 +65,7 @@ export async function startApi({
   const closePools = async (): Promise<void> => void (await Promise.all(pools.map((one) => one.end())));
   try {
     await checkLogin(pool);
+    if (config.environment === "production") await refuseDemoPeople(pool);
     return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, mailer, closePools });
   } catch (error) {
     await closePools();

@@ -17,15 +17,29 @@ where c.relkind in ('r', 'p');
 create temp view tenant_tables as
 select * from our_tables
 where name not in (
-  'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
-  'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_public.chart_templates', 'app_public.chart_template_accounts', 'app_private.invitation_tokens',
-  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
-  'app_private.user_contacts', 'app_private.credentials', 'app_private.second_factors',
-  'app_private.recovery_codes', 'app_private.refresh_tokens', 'app_private.password_resets',
-  'app_private.registrations', 'app_private.authentication_attempts'
-  'app_private.user_contacts', 'app_private.kyc_case_moves'
-  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
+  'app_private.authentication_attempts',
+  'app_private.credentials',
+  'app_private.encrypted_columns',
+  'app_private.invitation_tokens',
+  'app_private.kyc_case_moves',
+  'app_private.operators',
+  'app_private.password_resets',
+  'app_private.rate_limit_counters',
+  'app_private.recovery_codes',
+  'app_private.refresh_tokens',
+  'app_private.registrations',
+  'app_private.second_factors',
+  'app_private.security_events',
+  'app_private.sessions',
+  'app_private.user_contacts',
+  'app_public.chart_template_accounts',
+  'app_public.chart_templates',
+  'app_public.grantable_permissions',
+  'app_public.iso_currencies',
+  'app_public.permissions',
+  'app_public.refusals',
+  'app_public.tenants',
+  'app_public.users'
 );
 
 create temp view our_functions as
@@ -66,6 +80,7 @@ insert into granted values
   ('execute', 'app_hidden.find_registration', 'authenticator'),
   ('execute', 'app_hidden.format_amount', 'signed-in worker'),
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
+  ('execute', 'app_hidden.has_demo_people', 'anonymous'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
   ('execute', 'app_hidden.open_login', 'authenticator'),
   ('execute', 'app_hidden.hasten_kyc_check', 'anonymous'),
@@ -92,10 +107,10 @@ insert into granted values
   ('execute', 'app_private.kyc_check_evidence', 'worker'),
   ('execute', 'app_private.record_kyc_check', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
-  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
