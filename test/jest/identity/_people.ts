@@ -23,6 +23,8 @@ export interface PersonOptions {
   roles?: Record<number, string>;
   isOperator?: boolean;
   password?: string;
+  /** Default: one that nobody has. */
+  email?: string;
   /** Instead of the hash of the password at the cost of the tests. */
   hash?: string;
 }
@@ -31,7 +33,7 @@ export interface PersonOptions {
 export async function makePerson(db: TestDatabase, options: PersonOptions = {}): Promise<Person> {
   count += 1;
   const { roles = {}, isOperator = false, password = "correct horse battery" } = options;
-  const person = { userId: newId(), email: `Person.${count}@example.com`, password };
+  const person = { userId: newId(), email: options.email ?? `Person.${count}@example.com`, password };
   const { ciphertext, index } = await sealUserEmail(keys, person.userId, person.email);
   const hash = options.hash ?? (await cheap.hash(password));
   await db.withClient("owner", async (client) => {
