@@ -118,6 +118,7 @@ create index chart_template_accounts_parent_code_idx
 --!include tenants/read_invitation_emails.sql
 --!include tenants/revoke_invitation.sql
 --!include tenants/accept_invitation.sql
+--!include tenants/operators.sql
 --!include access/row_level_security.sql
 --!include access/tenant.sql
 --!include access/members.sql
@@ -293,5 +294,9 @@ create type app_public.second_factor_status as (
 --!include identity/purge_sessions.sql
 --!include identity/sessions_comments.sql
 --!include audit/record_read.sql
+
+---- the demonstration ----
+
+--!include tenants/has_demo_people.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

@@ -84,6 +84,7 @@ insert into granted values
   ('execute', 'app_hidden.find_registration', 'authenticator'),
   ('execute', 'app_hidden.format_amount', 'signed-in worker'),
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
+  ('execute', 'app_hidden.has_demo_people', 'anonymous'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
   ('execute', 'app_hidden.hasten_kyc_check', 'anonymous'),
   ('execute', 'app_hidden.kyc_level_at', 'signed-in'),
