@@ -2,14 +2,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
 import type { RequestHandler } from "express";
 import { pino } from "pino";
+import type { Config } from "../../../src/config.ts";
+import { authenticate } from "../../../src/http/authenticate.ts";
 import { countInDatabase } from "../../../src/http/count_hits.ts";
-import { makeRateLimits, makeRateRules } from "../../../src/http/rate_limits.ts";
+import { makeRateLimits, makeRateRules, type RateLimits } from "../../../src/http/rate_limits.ts";
 import {
   CounterUnavailableError,
   type CountHits,
   makeSharedCounter,
   type RateRule,
 } from "../../../src/http/shared_counter.ts";
+import { signToken, tokenKey } from "../../../src/http/tokens.ts";
 import { logBrokenConnections } from "../../../src/postgres/pool.ts";
 import { addJob, runDueJobs, workerPool } from "../../support/jobs.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
@@ -17,6 +20,7 @@ import { createTestDatabase } from "../../support/test_database.ts";
 /* Counting in the database; what the API makes of it is tested in api/rate_limits.test.ts. */
 const db = await createTestDatabase();
 const log = pino({ level: "silent" });
+const secret = "the secret of these tests, 32 characters or more";
 const key = (n: number): Buffer => Buffer.alloc(16, n);
 
 /** A connection as the API has one for counting. */
@@ -135,48 +139,98 @@ describe("the rules", () => {
   });
 });
 
-describe("signing in", () => {
-  const limits = (count: CountHits) =>
-    makeRateLimits({
-      config: { jwtSecret: "x".repeat(32), rateLimits: { user: 9, address: 9, key: 9, tenant: 9, signIn: 5 } },
-      refusals: new Map([
-        ["LG462", { code: "LG462", name: "too_many_requests", message: "", hint: "", isRetryable: true }],
-      ]),
-      countHits: count,
-      log,
+/** What a handler makes of a request: nothing, an error, or a status. */
+function pass(handler: RequestHandler, request: object): Promise<unknown> {
+  return new Promise((resolve) => {
+    const response = {
+      headersSent: false,
+      append: () => response,
+      setHeader: () => response,
+      status: (status: number) => ({ json: (body: object) => resolve({ status, ...body }) }),
+    };
+    handler(request as never, response as never, resolve);
+  });
+}
+
+function limitsWith(limits: Partial<Config["rateLimits"]>, countHits: CountHits) {
+  const words = { code: "LG462", name: "too_many_requests", message: "", hint: "", isRetryable: true };
+  return makeRateLimits({
+    config: { jwtSecret: secret, rateLimits: { user: 9, address: 9, key: 9, tenant: 9, signIn: 5, ...limits } },
+    refusals: new Map([["LG462", words]]),
+    countHits,
+    log,
+  });
+}
+
+describe("the limits of a caller", () => {
+  const tokens = tokenKey(secret);
+  const request = (userId: string, tenantId: number) => {
+    const token = signToken({ secret, tenantId, role: "teller", userId, sessionId: userId });
+    return { headers: { authorization: `Bearer ${token}` }, ip: "192.0.2.1", app: { get: () => false } };
+  };
+  const user = (n: number): string => `00000000-0000-7000-8000-00000000000${n}`;
+  /** Passes all handlers until one refuses, and tells which limit it was. */
+  const send = async (limits: RateLimits, userId: string, tenantId = 1): Promise<string | undefined> => {
+    const one = request(userId, tenantId);
+    await pass(authenticate(tokens), one);
+    for (const handler of [limits.limitAddress, ...limits.limitCaller]) {
+      const answer = (await pass(handler, one)) as
+        | { errors: { extensions: { detail: { limit: string } } }[] }
+        | undefined;
+      if (answer) return answer.errors[0]?.extensions.detail.limit;
+    }
+    return undefined;
+  };
+  /** Counters in memory, all in one window. */
+  const inMemory = (): CountHits => {
+    const totals = new Map<string, number>();
+    return async (batch) => ({
+      totals: batch.map(({ key: one, hits }) => {
+        const total = (totals.get(one.toString("hex")) ?? 0) + hits;
+        totals.set(one.toString("hex"), total);
+        return total;
+      }),
+      clock: Date.now(),
     });
+  };
+
+  test("who is over their own takes nothing from the others of the tenant, who have one together", async () => {
+    const limits = limitsWith({ user: 10, tenant: 15 }, inMemory());
+    const answers = [];
+    for (let n = 0; n < 100; n += 1) answers.push(await send(limits, user(1)));
+    expect(answers.map((answer) => answer ?? "passes")).toEqual([
+      ...Array(10).fill("passes"),
+      ...Array(90).fill("user"),
+    ]);
+    const others = [];
+    for (let n = 0; n < 8; n += 1) others.push((await send(limits, user(2))) ?? "passes");
+    expect(others).toEqual([...Array(5).fill("passes"), ...Array(3).fill("tenant")]);
+    expect(await send(limits, user(2), 2)).toBeUndefined();
+    await limits.stop();
+  });
+});
+
+describe("signing in", () => {
   const counted = connect();
   const request = { ip: "192.0.2.50", headers: {}, socket: {}, app: { get: () => false } };
 
-  /** What the handler makes of a request: nothing, an error, or a status. */
-  const pass = (handler: RequestHandler): Promise<unknown> =>
-    new Promise((resolve) => {
-      const response = {
-        headersSent: false,
-        append: () => response,
-        setHeader: () => response,
-        status: (status: number) => ({ json: () => resolve(status) }),
-      };
-      handler(request as never, response as never, resolve);
-    });
-
   test("is counted exactly, by whichever process and whichever way", async () => {
-    const [one, other] = [limits(counted), limits(counted)];
+    const [one, other] = [limitsWith({}, counted), limitsWith({}, counted)];
     const answers = [];
-    for (const process of [one, other, one, other]) answers.push(await pass(process.limitSignIn));
+    for (const process of [one, other, one, other]) answers.push(await pass(process.limitSignIn, request));
     expect(answers).toEqual([undefined, undefined, undefined, undefined]);
     expect(await other.countSignIn("192.0.2.50")).toBe(true);
-    expect(await pass(one.limitSignIn)).toBe(429);
+    expect(await pass(one.limitSignIn, request)).toMatchObject({ status: 429 });
     expect(await other.countSignIn("192.0.2.50")).toBe(false);
     expect(await other.countSignIn("192.0.2.51")).toBe(true);
     await Promise.all([one.stop(), other.stop()]);
   });
 
   test("stops while nobody can count; everything else goes on", async () => {
-    const broken = limits(() => Promise.reject(new Error("The database is down.")));
-    expect(await pass(broken.limitSignIn)).toBeInstanceOf(CounterUnavailableError);
+    const broken = limitsWith({}, () => Promise.reject(new Error("The database is down.")));
+    expect(await pass(broken.limitSignIn, request)).toBeInstanceOf(CounterUnavailableError);
     await expect(broken.countSignIn("192.0.2.50")).rejects.toThrow(CounterUnavailableError);
-    expect(await pass(broken.limitAddress)).toBeUndefined();
+    expect(await pass(broken.limitAddress, request)).toBeUndefined();
     await broken.stop();
   });
 });
