@@ -121,6 +121,30 @@ test("counting goes on after the database has ended the connection", async () =>
   expect(rows).toEqual([{ hits: "20" }]);
 });
 
+test("a database that says nothing at all is waited for two seconds, and its connection is not used again", async () => {
+  const released: unknown[] = [];
+  const client = { query: () => new Promise(() => undefined), release: (error: unknown) => released.push(error) };
+  const counter = makeSharedCounter({ countHits: countInDatabase({ connect: async () => client } as never), log });
+  const started = Date.now();
+  expect((await counter.hit(key(60), rule({}))).total).toBe(1);
+  expect(Date.now() - started).toBeLessThan(5_000);
+  expect(released).toEqual([expect.any(Error)]);
+  // From then on nobody waits.
+  for (let n = 2; n <= 5; n += 1) expect((await counter.hit(key(60), rule({}))).total).toBe(n);
+});
+
+test("a table that somebody has locked does not hold up requests", async () => {
+  const [counter] = counters(1);
+  await db.withClient("owner", async (client) => {
+    await client.query("begin; lock table app_private.rate_limit_counters in access exclusive mode");
+    const started = Date.now();
+    for (let n = 1; n <= 5; n += 1) expect((await counter?.hit(key(61), rule({})))?.total).toBe(n);
+    expect(Date.now() - started).toBeLessThan(4_000);
+    await client.query("rollback");
+  });
+  await counter?.stop();
+});
+
 describe("the rules", () => {
   test("leave 2 % of a limit to each process, and nothing of a small one", () => {
     const rules = makeRateRules({ user: 600, address: 40, key: 100, tenant: 12_000, signIn: 20 });
