@@ -99,11 +99,13 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
           ? makeRequestContext({
               claims: claimsOf(expressv4.req),
               requestId: requestIdOf(expressv4.req),
+              fieldKeys: config.fieldKeys,
               address: clientAddress(expressv4.req),
             })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
+              fieldKeys: config.fieldKeys,
               address: ws?.request ? upgradeAddress(app, ws.request) : "",
             }),
     }),

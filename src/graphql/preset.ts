@@ -9,9 +9,11 @@ import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
 import { checkDocuments } from "./check_documents.ts";
+import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
+import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import type { OperationRules } from "./operations.ts";
@@ -61,6 +63,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     ResultRelationsPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CustomerDetailsPlugin,
+    KycEvidencePlugin,
     DescriptionsPlugin,
   ],
   disablePlugins: [

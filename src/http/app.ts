@@ -14,6 +14,7 @@ import { authenticate, claimsOf } from "./authenticate.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
+import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
@@ -54,6 +55,7 @@ export function makeApp(options: AppOptions): Express {
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
+  app.use(kycWebhook({ config, pool, rateLimits, log }));
   app.use("/graphql", allowOrigins(config), postOnly);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);

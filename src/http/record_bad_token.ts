@@ -1,5 +1,5 @@
 import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
-import { makeRequestContext } from "../graphql/request_context.ts";
+import { makePgSettings } from "../graphql/request_context.ts";
 import type { TokenError } from "./tokens.ts";
 
 export interface BadToken {
@@ -11,6 +11,5 @@ export interface BadToken {
 /** A token that is not valid is a security event. One that has expired is the day's work. */
 export function recordBadToken(recorder: RefusalRecorder, { error, requestId, address }: BadToken): void {
   if (error.code === "LG461") return;
-  const { pgSettings } = makeRequestContext({ claims: undefined, requestId, address });
-  recorder.record(pgSettings, [{ code: error.code }]);
+  recorder.record(makePgSettings({ claims: undefined, requestId, address }), [{ code: error.code }]);
 }
