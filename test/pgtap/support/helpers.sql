@@ -53,7 +53,8 @@ begin
     on conflict do nothing;
   end if;
   insert into app_private.sessions (id, tenant_id, user_id, role, kind, expires_at)
-  select v_id, t.id, session_id.user_id, role::app_public.member_role, 'login', 'infinity'
+  select v_id, t.id, session_id.user_id, role::app_public.member_role,
+    case role when 'partner' then 'api_key' else 'login' end, 'infinity'
   from (select) one
   left join app_public.tenants t on t.id = session_id.tenant_id
   where role = 'operator' or t.id is not null
