@@ -22,8 +22,6 @@ create table app_private.api_keys (
   created_at timestamptz not null default now(),
   created_by uuid not null,
   rotated_at timestamptz,
-  -- Kept to the minute.
-  last_used_at timestamptz,
   constraint api_keys_pkey primary key (tenant_id, id),
   constraint api_keys_id_fkey foreign key (id) references app_private.sessions on delete restrict,
   constraint api_keys_tenant_id_fkey foreign key (tenant_id)
@@ -58,6 +56,16 @@ create table app_private.api_key_secrets (
 );
 
 create index api_key_secrets_api_key_id_idx on app_private.api_key_secrets (tenant_id, api_key_id);
+
+-- When a key was last used, to the minute: apart, because nobody decides it.
+create table app_private.api_key_uses (
+  tenant_id integer not null,
+  api_key_id uuid not null,
+  last_used_at timestamptz not null,
+  constraint api_key_uses_pkey primary key (tenant_id, api_key_id),
+  constraint api_key_uses_api_key_id_fkey foreign key (tenant_id, api_key_id)
+    references app_private.api_keys on delete restrict
+);
 
 /*
  * The nonces of signed requests, for as long as their timestamps are taken: none is taken twice, whichever
@@ -101,7 +109,7 @@ drop function app_private.required_account(integer, uuid);
 
 --!include errors/refusals.sql
 --!include identity/permissions.sql
---!include identity/authorize_posting.sql
+--!include ledger/authorize_posting.sql
 --!include access/partner_accounts.sql
 --!include accounts/open_account.sql
 --!include accounts/open_account__for_partner.sql
