@@ -19,7 +19,8 @@ select * from our_tables
 where name not in (
   'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events'
+  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
+  'app_private.user_contacts'
 );
 
 create temp view our_functions as
@@ -54,12 +55,20 @@ insert into granted values
   ('execute', 'app_hidden.total_of', 'signed-in partner'),
   ('execute', 'app_hidden.use_api_key', 'anonymous'),
   ('execute', 'app_hidden.versions_at', 'signed-in partner'),
+  ('execute', 'app_hidden.total_of', 'signed-in'),
+  ('execute', 'app_hidden.versions_at', 'signed-in'),
+  ('execute', 'app_private.ciphertext_columns', 'worker'),
+  ('execute', 'app_private.ciphertext_counts', 'worker'),
   ('execute', 'app_private.expire_pending', 'worker'),
   ('execute', 'app_private.fold_postings', 'worker'),
   ('execute', 'app_private.prune_api_keys', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
   ('execute', 'app_public.account', 'signed-in partner'),
   ('execute', 'app_public.account_by_code', 'signed-in partner'),
+  ('execute', 'app_private.replace_ciphertexts', 'worker'),
+  ('execute', 'app_private.stale_ciphertexts', 'worker'),
+  ('execute', 'app_public.account', 'signed-in'),
+  ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
   ('execute', 'app_public.accounts_balance', 'signed-in partner'),
   ('execute', 'app_public.accounts_maximum_balance_formatted', 'signed-in partner'),
