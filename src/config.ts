@@ -25,7 +25,18 @@ export interface Config {
   corsOrigins: string[];
   /** Express's `trust proxy`: false, the number of proxies, or their addresses. */
   trustProxy: boolean | number | string[];
-  rateLimitPerMinute: number;
+  /** Requests a minute: of a user, of an address without a valid token, of an API key, of a tenant; and signing in. */
+  rateLimits: { user: number; address: number; key: number; tenant: number; signIn: number };
+  /** The folder of the operations that clients may send. Undefined: any, which production takes only when told so. */
+  persistedOperations: string | undefined;
+  /** Operations that are not in that folder are taken too. */
+  allowAnyOperation: boolean;
+  /** What one operation may cost at most: about as many objects as it may answer with. */
+  maxQueryCost: number;
+  /** How long the API goes on serving after it was told to stop, saying that it is not ready. */
+  drainSeconds: number;
+  /** What GET /metrics asks for. Undefined: open, and in production closed. */
+  metricsToken: string | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -77,6 +88,9 @@ const keyFile = checkedBy((path) => {
   readKeyFile(path);
   return fileKeys(path);
 });
+const perMinute = integer(1, 999_999_999);
+
+const yesOrNo = z.enum(["true", "false"], { error: "should be true or false" }).transform((text) => text === "true");
 
 const environment = z.object({
   NODE_ENV: oneOf(["development", "test", "production"] as const).default("development"),
@@ -94,7 +108,16 @@ const environment = z.object({
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
   TALLYSTICK_CORS_ORIGINS: origins.default([]),
   TALLYSTICK_TRUST_PROXY: trustProxy.default(false),
-  TALLYSTICK_RATE_LIMIT_PER_MINUTE: integer(1, 999_999_999).default(600),
+  TALLYSTICK_RATE_LIMIT_PER_MINUTE: perMinute.default(600),
+  TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE: perMinute.optional(),
+  TALLYSTICK_RATE_LIMIT_KEY_PER_MINUTE: perMinute.optional(),
+  TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE: perMinute.optional(),
+  TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: perMinute.default(20),
+  TALLYSTICK_PERSISTED_OPERATIONS: z.string().optional(),
+  TALLYSTICK_ALLOW_ANY_OPERATION: yesOrNo.default(false),
+  TALLYSTICK_MAX_QUERY_COST: integer(1, 999_999_999).default(50_000),
+  TALLYSTICK_DRAIN_SECONDS: integer(0, 300).default(0),
+  TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -139,7 +162,24 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
     corsOrigins: values.TALLYSTICK_CORS_ORIGINS,
     trustProxy: values.TALLYSTICK_TRUST_PROXY,
-    rateLimitPerMinute: values.TALLYSTICK_RATE_LIMIT_PER_MINUTE,
+    rateLimits: rateLimitsOf(values),
+    persistedOperations: values.TALLYSTICK_PERSISTED_OPERATIONS && resolve(values.TALLYSTICK_PERSISTED_OPERATIONS),
+    allowAnyOperation: values.TALLYSTICK_ALLOW_ANY_OPERATION,
+    maxQueryCost: values.TALLYSTICK_MAX_QUERY_COST,
+    drainSeconds: values.TALLYSTICK_DRAIN_SECONDS,
+    metricsToken: values.TALLYSTICK_METRICS_TOKEN,
+  };
+}
+
+/** One number sets all but signing in; each may be set by itself. */
+function rateLimitsOf(values: z.infer<typeof environment>): Config["rateLimits"] {
+  const user = values.TALLYSTICK_RATE_LIMIT_PER_MINUTE;
+  return {
+    user,
+    address: values.TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE ?? user,
+    key: values.TALLYSTICK_RATE_LIMIT_KEY_PER_MINUTE ?? user,
+    tenant: values.TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE ?? 20 * user,
+    signIn: values.TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE,
   };
 }
 

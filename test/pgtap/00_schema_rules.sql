@@ -21,6 +21,7 @@ where name not in (
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
   'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
   'app_private.user_contacts'
+  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
 );
 
 create temp view our_functions as
@@ -42,6 +43,9 @@ insert into granted values
   ('execute', 'app_hidden.counters_at', 'signed-in partner'),
   ('execute', 'app_hidden.create_api_key', 'admin'),
   ('execute', 'app_hidden.current_partner_account_ids', 'partner'),
+  ('execute', 'app_hidden.balance_of', 'signed-in'),
+  ('execute', 'app_hidden.count_hits', 'anonymous'),
+  ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_user_account_ids', 'signed-in'),
@@ -67,6 +71,7 @@ insert into granted values
   ('execute', 'app_public.account_by_code', 'signed-in partner'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
