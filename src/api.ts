@@ -14,6 +14,7 @@ import { loadOperationRules, type OperationRules } from "./graphql/operations.ts
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
+import { makeApiKeys } from "./http/api_keys.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { claimsOf } from "./http/authenticate.ts";
 import { checkLogin } from "./http/check_login.ts";
@@ -88,15 +89,21 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       onError: (code) => metrics.errors.inc({ code }),
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ claims: claimsOf(expressv4.req), requestId: requestIdOf(expressv4.req) })
+          ? makeRequestContext({
+              claims: claimsOf(expressv4.req),
+              requestId: requestIdOf(expressv4.req),
+              fieldKeys: config.fieldKeys,
+            })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
+              fieldKeys: config.fieldKeys,
             }),
     }),
   );
   const isStopping = (): boolean => stopping;
-  const app = makeApp({ config, pool, key, refusals, rateLimits, operationRules, metrics, log, isStopping });
+  const apiKeys = makeApiKeys({ pool, fieldKeys: config.fieldKeys });
+  const app = makeApp({ config, pool, key, apiKeys, refusals, rateLimits, operationRules, metrics, log, isStopping });
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);

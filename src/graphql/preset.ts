@@ -8,6 +8,7 @@ import type { GraphQLError } from "postgraphile/graphql";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
+import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
@@ -56,6 +57,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     PagesPlugin,
     TenantFreeNodeIdsPlugin,
     ResultRelationsPlugin,
+    ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
     DescriptionsPlugin,

@@ -1,16 +1,19 @@
-import type { Claims, Role } from "../http/tokens.ts";
+import type { KeyProvider } from "../crypto/keys.ts";
+import type { ActingRole, Claims } from "../http/tokens.ts";
 
 declare global {
   namespace Grafast {
     interface Context {
       /** The tenant of the token, for keys; rows of other tenants are out of sight anyway. */
       tenantId: number | null;
+      /** The keys of encrypted fields. */
+      fieldKeys: KeyProvider;
     }
   }
 }
 
-/** What a request may be to the database: a token's role, or nobody. */
-export type RequestRole = Role | "anonymous";
+/** What a request may be to the database: the role of a token or an API key, or nobody. */
+export type RequestRole = ActingRole | "anonymous";
 
 /** How long one statement may run, by role: reports are slow, a mistaken query of a customer must not be. */
 const statementTimeouts: Record<RequestRole, string> = {
@@ -20,12 +23,14 @@ const statementTimeouts: Record<RequestRole, string> = {
   accountant: "30s",
   auditor: "60s",
   admin: "30s",
+  partner: "10s",
   operator: "30s",
 };
 
 export interface RequestContextOptions {
   claims: Claims | undefined;
   requestId: string;
+  fieldKeys: KeyProvider;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -33,16 +38,18 @@ export interface RequestContext {
   pgSettings: Record<string, string>;
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
+  fieldKeys: KeyProvider;
 }
 
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId }: RequestContextOptions): RequestContext {
+export function makeRequestContext({ claims, requestId, fieldKeys }: RequestContextOptions): RequestContext {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
     tenantId: claims?.tenantId ?? null,
+    fieldKeys,
     pgSettings: {
       role: `tallystick_${role}`,
       statement_timeout: statementTimeouts[role],

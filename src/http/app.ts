@@ -9,7 +9,9 @@ import type { Config } from "../config.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import type { ApiKeys } from "./api_keys.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
+import { authenticateSigned, refuseSignature } from "./authenticate_signed.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
@@ -24,6 +26,7 @@ export interface AppOptions {
   config: Config;
   pool: pg.Pool;
   key: KeyObject;
+  apiKeys: ApiKeys;
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
@@ -34,7 +37,7 @@ export interface AppOptions {
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, key, refusals, rateLimits, operationRules, metrics, log, isStopping } = options;
+  const { config, pool, key, apiKeys, refusals, rateLimits, operationRules, metrics, log, isStopping } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -52,9 +55,10 @@ export function makeApp(options: AppOptions): Express {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use("/graphql", allowOrigins(config), postOnly);
+  app.use("/graphql", ...authenticateSigned({ apiKeys, rateLimits }));
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits));
+  app.use("/graphql", refuseToken(refusals, rateLimits), refuseSignature(refusals, rateLimits));
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
