@@ -45,11 +45,13 @@ interface Entry {
   secrets: readonly Secret[];
   isKnown: boolean;
   readAt: number;
+  /** Until when a signature that is wrong is no reason to read them again. */
+  trustedUntil: number;
 }
 
 /** How long decrypted secrets stay in memory. Whether a key still counts is asked of the database each time. */
 const keepMs = 30_000;
-/** A signature that is wrong may be one by a secret that is newer than ours: so often they are read again. */
+/** A wrong signature may be one by a secret that is newer than ours, so they are read again; not more often. */
 const rereadMs = 1_000;
 const maxEntries = 10_000;
 /** A key has one secret, and during a rotation the one before. */
@@ -71,11 +73,13 @@ export function makeApiKeys({ pool, fieldKeys }: ApiKeysOptions): ApiKeys {
       if (!row) return { id: undefined, text: await openDecoy() };
       return { id: row.secretId, text: await openApiKeySecret(fieldKeys, row, row.ciphertext) };
     });
-    return { secrets: await Promise.all(secrets), isKnown: found.length > 0, readAt: Date.now() };
+    return { secrets: await Promise.all(secrets), isKnown: found.length > 0, readAt: Date.now(), trustedUntil: 0 };
   };
 
   /** Requests that come at the same time share one look into the database. */
   const reread = (keyId: string): Promise<Entry> => {
+    const underWay = entries.get(keyId);
+    if (underWay instanceof Promise) return underWay;
     const reading = read(keyId).then(
       (entry) => {
         if (entries.get(keyId) === reading) entries.set(keyId, entry);
@@ -92,9 +96,16 @@ export function makeApiKeys({ pool, fieldKeys }: ApiKeysOptions): ApiKeys {
     return reading;
   };
 
-  const entryOf = async (keyId: string, maxAgeMs: number): Promise<Entry> => {
+  const entryOf = async (keyId: string): Promise<Entry> => {
     const entry = await entries.get(keyId);
-    return entry && Date.now() - entry.readAt < maxAgeMs ? entry : reread(keyId);
+    return entry && Date.now() - entry.readAt < keepMs ? entry : reread(keyId);
+  };
+
+  const entryAfterMismatch = async (keyId: string, entry: Entry): Promise<Entry> => {
+    if (Date.now() < entry.trustedUntil) return entry;
+    const newer = await reread(keyId);
+    newer.trustedUntil = Date.now() + rereadMs;
+    return newer;
   };
 
   const findSecret = async ({ signature, ...parts }: SignedRequest): Promise<string | undefined> => {
@@ -102,7 +113,8 @@ export function makeApiKeys({ pool, fieldKeys }: ApiKeysOptions): ApiKeys {
     const match = ({ secrets }: Entry): string | undefined =>
       // All are tried before one is looked at, so that the time says nothing.
       secrets.filter(({ text }) => isSignedWith(text, canonical, signature)).find(({ id }) => id !== undefined)?.id;
-    return match(await entryOf(signature.keyId, keepMs)) ?? match(await entryOf(signature.keyId, rereadMs));
+    const entry = await entryOf(signature.keyId);
+    return match(entry) ?? match(await entryAfterMismatch(signature.keyId, entry));
   };
 
   return {
