@@ -1,6 +1,6 @@
 -- What a partner sees: the accounts that its user owns and those of its set, and what happened on them.
 begin;
-select plan(83);
+select plan(86);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -99,6 +99,19 @@ from unnest(array[
   'checks.unbalanced_transactions'
 ]) as t (relation);
 
+-- How PostgreSQL would find what a query asks for.
+create function pg_temp.plan_of(query text) returns text language plpgsql as $$
+declare
+  v_line text;
+  v_plan text := '';
+begin
+  for v_line in execute 'explain (costs off) ' || query loop
+    v_plan := v_plan || v_line || chr(10);
+  end loop;
+  return v_plan;
+end
+$$;
+
 -- Ids of what is there, but not the partner's
 create temp table ids as select
   tests.account('acme', 'cash') as cash, tests.account('other', 'ann') as other_ann,
@@ -116,6 +129,16 @@ select is(
 select is(
   cardinality(app_public.accounts_statement((select a from app_public.accounts a where a.code = 'ann'))), 4,
   'and its statement');
+
+-- The accounts are read once, and are a condition of the index, not a filter behind it.
+set local enable_seqscan = off;
+set local enable_bitmapscan = off;
+select matches(pg_temp.plan_of('select from app_public.' || t.name), t.condition, t.name || ' are found by the index')
+from (values
+  ('accounts', 'accounts_\\w+_key.*\n.*Index Cond: .*id = ANY \(\(InitPlan'),
+  ('account_balances', 'account_balances_pkey.*\n.*Index Cond: .*account_id = ANY \(\(InitPlan'),
+  ('postings', 'postings_pkey.*\n.*Index Cond: .*account_id = ANY \(\(InitPlan')
+) t (name, condition);
 
 -- What changes, changes at once.
 select tests.become_superuser();
