@@ -135,7 +135,7 @@ set local enable_seqscan = off;
 set local enable_bitmapscan = off;
 select matches(pg_temp.plan_of('select from app_public.' || t.name), t.condition, t.name || ' are found by the index')
 from (values
-  ('accounts', 'accounts_\\w+_key.*\n.*Index Cond: .*id = ANY \(\(InitPlan'),
+  ('accounts', 'accounts_\w+_key.*\n.*Index Cond: .*id = ANY \(\(InitPlan'),
   ('account_balances', 'account_balances_pkey.*\n.*Index Cond: .*account_id = ANY \(\(InitPlan'),
   ('postings', 'postings_pkey.*\n.*Index Cond: .*account_id = ANY \(\(InitPlan')
 ) t (name, condition);
