@@ -20,9 +20,7 @@ where name not in (
   'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
   'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
-  'app_private.user_contacts'
-  'app_private.sessions', 'app_private.security_events', 'app_private.rate_limit_counters'
-  'app_private.user_contacts', 'app_private.kyc_case_moves'
+  'app_private.user_contacts', 'app_private.kyc_case_moves', 'app_private.rate_limit_counters'
 );
 
 create temp view our_functions as
