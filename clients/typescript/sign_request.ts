@@ -60,7 +60,7 @@ export async function canonicalRequest(
 export async function sendSigned(
   key: ApiKey,
   url: string | URL,
-  operation: { query: string; variables?: Record<string, unknown>; operationName?: string },
+  operation: { query?: string; documentId?: string; variables?: Record<string, unknown>; operationName?: string },
 ): Promise<Answer> {
   const body = JSON.stringify(operation);
   const headers = { authorization: await signRequest(key, { url, body }), "content-type": "application/json" };
