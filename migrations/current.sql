@@ -245,6 +245,36 @@ alter table app_public.tenants add column has_kyc_limits boolean not null defaul
 --!include encryption/ciphertext_key_id.sql
 --!include encryption/user_contacts.sql
 --!include encryption/rotation.sql
+--!include kyc/kyc_limits_flag.sql
+--!include kyc/kyc_level_at.sql
+--!include kyc/posted_out_before.sql
+--!include kyc/begin_outflow_windows.sql
+--!include kyc/velocity_ceilings.sql
+--!include kyc/record_sensitive_read.sql
+--!include kyc/open_kyc_case.sql
+--!include kyc/kyc_evidence.sql
+--!include kyc/kyc_case_moves.sql
+--!include kyc/decide_kyc_case.sql
+--!include kyc/customer_details.sql
+--!include kyc/kyc_checks.sql
+--!include kyc/set_kyc_level_limit.sql
+--!include kyc/kyc_profiles_current_level.sql
+--!include kyc/comments.sql
+--!include access/kyc.sql
+--!include checks/exceeded_kyc_limits.sql
+--!include checks/outflow_windows_that_differ.sql
+---- velocity ----
+alter type app_private.actor add attribute has_kyc_limits boolean;
+alter type app_private.batch_rules
+  add attribute out_ceilings numeric[],
+  add attribute maximum_outs numeric[],
+  add attribute maximum_balances numeric[];
+drop function app_private.post_batch__read_rules(app_private.actor, boolean, text[]);
+--!include identity/authorize.sql
+--!include engine/post_batch__read_rules.sql
+--!include engine/post_batch__decide.sql
+--!include engine/post_batch__attempt.sql
+-- The migration being written. See migrations/README.md.
 
 ---- http ----
 
@@ -268,18 +298,6 @@ create index rate_limit_counters_expires_at_idx on app_private.rate_limit_counte
 --!include http/count_hits.sql
 --!include http/remove_old_rate_limit_counters.sql
 --!include errors/refusals.sql
-
----- velocity ----
-alter type app_private.actor add attribute has_kyc_limits boolean;
-alter type app_private.batch_rules
-  add attribute out_ceilings numeric[],
-  add attribute maximum_outs numeric[],
-  add attribute maximum_balances numeric[];
-drop function app_private.post_batch__read_rules(app_private.actor, boolean, text[]);
---!include identity/authorize.sql
---!include engine/post_batch__read_rules.sql
---!include engine/post_batch__decide.sql
---!include engine/post_batch__attempt.sql
 
 ---- API keys ----
 

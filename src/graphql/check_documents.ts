@@ -79,8 +79,9 @@ function makeChecks(schema: GraphQLSchema, rules: ValidationRule[], options: Che
     const found = cache.get(query);
     if (found) return found;
     const result = checkDocument(schema, rules, query);
-    const checked: Checked =
-      result instanceof Array ? { errors: result.map((error) => maskError(error)) } : { document: result };
+    const checked: Checked = Array.isArray(result)
+      ? { errors: result.map((error) => maskError(error)) }
+      : { document: result };
     // The one that came first makes room.
     if (cache.size >= cacheSize) cache.delete(cache.keys().next().value ?? "");
     cache.set(query, checked);
@@ -131,5 +132,5 @@ export function tooCostly(cost: number, maximum: number): GraphQLError {
 /** What is wrong with a document, as the server would find it before it knows the variables; nothing is masked. */
 export function findFaults(schema: GraphQLSchema, query: string): readonly GraphQLError[] {
   const result = checkDocument(schema, [...specifiedRules, limitDepth], query);
-  return result instanceof Array ? result : [];
+  return Array.isArray(result) ? result : [];
 }

@@ -49,7 +49,7 @@ export function makeApp(options: AppOptions): Express {
   });
   app.use(logRequests(log));
   app.use(metrics.measureRequests);
-  app.use(secureHeaders(config), requireHost);
+  app.use(endConnections(isStopping), secureHeaders(config), requireHost);
   app.use(healthRoutes({ pool, isStopping }));
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
@@ -70,6 +70,20 @@ export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger
   app.use(handleErrors(refusals, log));
 }
 
+/** While the server stops every answer ends its connection: the next request finds another server. */
+function endConnections(isStopping: () => boolean): RequestHandler {
+  return (_request, response, next) => {
+    const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => typeof response;
+    // Decided as late as can be: a request may have begun before the server was told to stop.
+    response.writeHead = (...args: unknown[]) => {
+      if (isStopping()) response.setHeader("Connection", "close");
+      return writeHead(...args);
+    };
+    next();
+  };
+}
+
+/** Two servers in a row could read a request without a host differently. */
 const requireHost: RequestHandler = (request, response, next) => {
   if (request.headers.host !== undefined || request.httpVersion === "1.0") return next();
   response.setHeader("Connection", "close");

@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync } from "node:crypto";
+import { createHmac, createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 import type { Request, RequestHandler } from "express";
 import { ipKeyGenerator, rateLimit } from "express-rate-limit";
 import type { Logger } from "pino";
@@ -36,6 +36,22 @@ export interface RateLimitsOptions {
 }
 
 const windowSeconds = 60;
+const info = "tallystick rate limits";
+
+/** Hashes the key of a limit. Most requests come from callers that were here a moment ago: theirs are remembered. */
+function makeKeyHash(secret: KeyObject): (name: LimitName, key: string) => Buffer {
+  const known = new Map<string, Buffer>();
+  return (name, key) => {
+    const text = `${name}\0${key}`;
+    let hash = known.get(text);
+    if (hash === undefined) {
+      hash = createHmac("sha256", secret).update(text).digest().subarray(0, 16);
+      if (known.size >= 10_000) known.clear();
+      known.set(text, hash);
+    }
+    return hash;
+  };
+}
 
 /**
  * One rule for each limit. General limits go on counting alone while the database cannot: GraphQL answers
@@ -72,9 +88,7 @@ export function makeRateLimits({ config, refusals, countHits, log }: RateLimitsO
   const counter = makeSharedCounter({ countHits, log });
   const rules = makeRateRules(config.rateLimits);
   // The table of counters shall tell nobody who called, so keys are hashed with a secret of all processes.
-  const secret = Buffer.from(hkdfSync("sha256", config.jwtSecret, "", "tallystick rate limits", 32));
-  const hash = (name: LimitName, key: string): Buffer =>
-    createHmac("sha256", secret).update(`${name}\0${key}`).digest().subarray(0, 16);
+  const hash = makeKeyHash(createSecretKey(Buffer.from(hkdfSync("sha256", config.jwtSecret, "", info, 32))));
   const hit = (name: LimitName, key: string): Promise<Hit> => counter.hit(hash(name, key), rules[name]);
 
   const limiter = (name: LimitName, keyOf: (request: Request) => string | undefined): RequestHandler => {
@@ -111,7 +125,7 @@ export function makeRateLimits({ config, refusals, countHits, log }: RateLimitsO
 
   const keyOfCaller = (name: LimitName) => (request: Request) => {
     const claims = claimsOf(request);
-    return claims && new Map(keysOf(claims)).get(name);
+    return claims && keysOf(claims).find(([limit]) => limit === name)?.[1];
   };
   const isWithin = async (name: LimitName, key: string): Promise<boolean> =>
     (await hit(name, key)).total <= rules[name].limit;

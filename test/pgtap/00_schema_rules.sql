@@ -17,10 +17,19 @@ where c.relkind in ('r', 'p');
 create temp view tenant_tables as
 select * from our_tables
 where name not in (
-  'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
-  'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
-  'app_private.user_contacts', 'app_private.kyc_case_moves', 'app_private.rate_limit_counters'
+  'app_private.encrypted_columns',
+  'app_private.kyc_case_moves',
+  'app_private.operators',
+  'app_private.rate_limit_counters',
+  'app_private.security_events',
+  'app_private.sessions',
+  'app_private.user_contacts',
+  'app_public.grantable_permissions',
+  'app_public.iso_currencies',
+  'app_public.permissions',
+  'app_public.refusals',
+  'app_public.tenants',
+  'app_public.users'
 );
 
 create temp view our_functions as

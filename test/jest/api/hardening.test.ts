@@ -36,7 +36,7 @@ const post = (type: string | undefined, content: string | Uint8Array, more: Reco
   request({
     method: "POST",
     headers: { ...(type === undefined ? {} : { "content-type": type }), ...more },
-    body: content as BodyInit,
+    body: content as string,
   });
 
 describe("the content type", () => {
@@ -270,7 +270,8 @@ describe("origins", () => {
 
 describe("what is no proper request", () => {
   const upgrade =
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
   test.each(["//", "http://[", "\\\\", "//[x", "*"])("an upgrade at %s does not end the process", async (path) => {
     const answer = await sendRaw(base, [`GET ${path} HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n\r\n`], { ms: 500 });
     expect([400, 404]).toContain(answer.status);

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, jest, test } from "@jest/globals";
+import { createClient } from "graphql-ws";
+import WebSocket from "ws";
 import { type Answer, bootApi, type Caller } from "./_api.ts";
 
 jest.setTimeout(60_000);
@@ -15,9 +17,9 @@ const body = JSON.stringify({ query });
 const user = (n: number): string => `00000000-0000-7000-8000-0000000a${String(n).padStart(4, "0")}`;
 
 /** Asks until it is refused, and tells how often it was not. Not across the end of a window: then it waits for it. */
-async function count(ask: () => Promise<Answer>): Promise<{ admitted: number; refused: Answer }> {
+async function count(ask: (n: number) => Promise<Answer>): Promise<{ admitted: number; refused: Answer }> {
   for (let admitted = 0; admitted < 100; ) {
-    const answer = await ask();
+    const answer = await ask(admitted);
     const left = [...(answer.headers.get("ratelimit") ?? "").matchAll(/t=(\d+)/g)].map(([, seconds]) =>
       Number(seconds),
     );
@@ -85,20 +87,17 @@ describe("an address without a valid token", () => {
     expect((await from("192.0.2.4", { authorization })()).status).toBe(200);
   });
   test("is a /64 of IPv6: its owner has all of it", async () => {
-    let n = 0;
-    const { admitted } = await count(() => from(`2001:db8:1:1::${((n += 1)).toString(16)}`)());
+    const { admitted } = await count((n) => from(`2001:db8:1:1::${n.toString(16)}`)());
     expect(admitted).toBe(10);
     expect((await from("2001:db8:1:2::1")()).status).toBe(200);
   });
   test("is the same with a port, and as IPv4 in IPv6", async () => {
     const forms = ["198.51.100.7", "198.51.100.7:4711", "::ffff:198.51.100.7"];
-    let n = 0;
-    const { admitted } = await count(() => from(forms[(n += 1) % 3] ?? "")());
+    const { admitted } = await count((n) => from(forms[n % 3] ?? "")());
     expect(admitted).toBe(10);
   });
-  test("is the last one in the header, which the proxy has seen; what clients put before it does not count", async () => {
-    let n = 0;
-    const { admitted } = await count(() => from(`10.0.0.${(n += 1)}, 203.0.113.9`)());
+  test("is the one that the proxy has seen; what clients put before it does not count", async () => {
+    const { admitted } = await count((n) => from(`10.0.0.${n}, 203.0.113.9`)());
     expect(admitted).toBe(10);
   });
 });
@@ -119,14 +118,55 @@ test("the counters tell neither addresses nor users", async () => {
 
 describe("without a trusted proxy", () => {
   test("a forged X-Forwarded-For changes nothing", async () => {
-    let n = 0;
-    const { admitted } = await count(() =>
+    const { admitted } = await count((n) =>
       direct.send(body, {
-        "x-forwarded-for": `192.0.2.${(n += 1)}`,
+        "x-forwarded-for": `192.0.2.${n}`,
         "x-real-ip": `192.0.2.${n}`,
         forwarded: `for=192.0.2.${n}`,
       }),
     );
     expect(admitted).toBe(5);
+  });
+});
+
+describe("a web socket", () => {
+  const open = (address: string): Promise<number> =>
+    new Promise((resolve) => {
+      const headers = { "x-forwarded-for": address };
+      const socket = new WebSocket(api.url.replace("http", "ws"), "graphql-transport-ws", { headers });
+      socket.on("error", () => undefined);
+      socket.on("unexpected-response", (_request, response) => {
+        expect(response.headers["retry-after"]).toBe("60");
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      });
+      socket.on("open", () => {
+        socket.terminate();
+        resolve(101);
+      });
+    });
+
+  test("is opened as often as an address may ask without a token", async () => {
+    const answers = [];
+    for (let n = 0; n < 25; n += 1) answers.push(await open("192.0.2.77"));
+    const admitted = answers.filter((status) => status === 101).length;
+    // A window may have ended meanwhile.
+    expect([10, 20]).toContain(admitted);
+    expect(answers.filter((status) => status === 429)).toHaveLength(25 - admitted);
+    expect(await open("192.0.2.78")).toBe(101);
+  });
+
+  test("takes as many subscriptions as the user may send requests", async () => {
+    const caller = { tenant: api.otherBooks.tenant, user: user(9) };
+    await count(as(caller));
+    const client = createClient({
+      url: api.url.replace("http", "ws"),
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${api.token(caller)}` },
+      retryAttempts: 0,
+    });
+    const events = client.iterate({ query: "subscription { transactionPosted { transaction { id } } }" });
+    await expect(events.next()).rejects.toMatchObject([{ extensions: { code: "LG462" } }]);
+    await client.dispose();
   });
 });

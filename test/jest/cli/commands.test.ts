@@ -20,20 +20,21 @@ await cli.run("import", cli.file("home.csv", journal), "--tenant", "home");
 describe("help", () => {
   const commands = ["start", "migrate", "tenant", "tenant create", "tenant list", "token", "import", "export"];
   const ofKeys = ["api-key", "api-key create", "api-key list", "api-key revoke"];
-  test.each([...commands, ...ofKeys, "trial-balance", "verify"])(
+  test.each([...commands, ...ofKeys, "trial-balance", "verify", "operations", "operations collect"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       expect(stdout).toContain(`Usage: tallystick ${name} `);
-      if (name !== "tenant" && name !== "api-key")
+      if (!["tenant", "api-key", "operations"].includes(name))
         expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
     },
   );
 
   test("tallystick --help lists every command and what to do first", async () => {
     const { stdout } = await cli.run("--help");
-    for (const name of [...commands.filter((c) => !c.includes(" ")), "api-key", "trial-balance", "verify"]) {
+    const others = ["api-key", "trial-balance", "verify", "operations"];
+    for (const name of [...commands.filter((c) => !c.includes(" ")), ...others]) {
       expect(stdout).toMatch(new RegExp(`\\n {2}${name} .*[a-z]`));
     }
     expect(stdout).toContain("$ npx tallystick import books.csv --tenant home");

@@ -85,7 +85,7 @@ test("a counter that another process is updating is neither lost nor waited for 
       other.query<{ removed: number }>("select app_private.remove_old_rate_limit_counters(10) as removed"),
     );
     const first = await Promise.race([removal, sleep(3_000, undefined, { ref: false })]);
-    expect(first && first.rows[0]?.removed).toBe(0);
+    expect(first?.rows[0]?.removed).toBe(0);
     await client.query("commit");
   });
 });

@@ -2,7 +2,8 @@
 begin;
 select plan(14);
 
-create function pg_temp.hits(keys text[], hits integer[], window_number bigint default 7) returns bigint[] language sql as $$
+create function pg_temp.hits(keys text[], hits integer[], window_number bigint default 7) returns bigint[]
+language sql as $$
   select totals
   from app_hidden.count_hits(
     array(select decode(md5(k), 'hex') from unnest(keys) k), array(select window_number from unnest(keys)),
