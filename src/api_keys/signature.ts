@@ -17,7 +17,7 @@ export interface Signature {
   mac: Buffer;
 }
 
-export type SignatureCode = "LG363" | "LG420" | "LG421" | "LG422" | "LG423" | "LG424" | "LG425";
+export type SignatureCode = "LG420" | "LG421" | "LG422" | "LG423" | "LG424" | "LG425";
 
 /** A signed request is not let in. */
 export class SignatureError extends Error {

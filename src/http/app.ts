@@ -10,8 +10,9 @@ import { chooseOperation, type OperationPayload, type OperationRules } from "../
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { ApiKeys } from "./api_keys.ts";
+import { DatabaseUnavailableError } from "./ask_anonymously.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
-import { authenticateSigned, refuseSignature } from "./authenticate_signed.ts";
+import { authenticateSigned } from "./authenticate_signed.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
@@ -55,10 +56,11 @@ export function makeApp(options: AppOptions): Express {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use("/graphql", allowOrigins(config), postOnly);
-  app.use("/graphql", ...authenticateSigned({ apiKeys, rateLimits }));
+  const signed = authenticateSigned({ apiKeys, rateLimits, refusals, log });
+  app.use("/graphql", ...signed.letIn);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits), refuseSignature(refusals, rateLimits));
+  app.use("/graphql", refuseToken(refusals, rateLimits), signed.refuse);
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
@@ -228,7 +230,7 @@ function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
 function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
-    if (error instanceof CounterUnavailableError)
+    if (error instanceof CounterUnavailableError || error instanceof DatabaseUnavailableError)
       return sendRefusal(response, refusals, { status: 503, code: "LG363" });
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.too.large") {

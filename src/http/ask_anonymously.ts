@@ -9,6 +9,14 @@ export interface AnonymousQuestion {
   settings?: Record<string, string>;
 }
 
+/** The database did not answer, or not yet: the same question may be answered in a little while. */
+export class DatabaseUnavailableError extends Error {
+  constructor(cause: unknown) {
+    super("The database cannot be asked at this moment.", { cause });
+    this.name = "DatabaseUnavailableError";
+  }
+}
+
 const setConfigSql =
   "select pg_catalog.set_config(el->>0, el->>1, true) from pg_catalog.json_array_elements($1::json) el";
 
@@ -22,7 +30,9 @@ export async function askAnonymously<Row extends pg.QueryResultRow>(
   { name, text, values, settings = {} }: AnonymousQuestion,
 ): Promise<Row[]> {
   const all = { role: "tallystick_anonymous", statement_timeout: "2s", ...settings };
-  const client = await pool.connect();
+  const client = await pool.connect().catch((error: unknown) => {
+    throw new DatabaseUnavailableError(error);
+  });
   let broken: Error | undefined;
   try {
     const begun = client.query("begin");
@@ -39,9 +49,15 @@ export async function askAnonymously<Row extends pg.QueryResultRow>(
     return (await answer).rows;
   } catch (error) {
     broken = error instanceof Error ? error : new Error(String(error));
-    throw error;
+    throw isAnswer(error) ? error : new DatabaseUnavailableError(error);
   } finally {
     // After an error the connection is closed: it is cheaper than finding out in which state it is.
     client.release(broken);
   }
+}
+
+/** Whether the database said that something is wrong with the question, not with itself. */
+function isAnswer(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return /^[0-9A-Z]{5}$/.test(code) && !/^(08|53|57)/.test(code);
 }

@@ -1,8 +1,15 @@
-import express, { type ErrorRequestHandler, type Request, type RequestHandler } from "express";
+import express, {
+  type ErrorRequestHandler,
+  type NextFunction,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from "express";
+import type { Logger } from "pino";
 import { checkSkew, readSignature, type Signature, SignatureError, signatureScheme } from "../api_keys/signature.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
-import type { ApiKeys } from "./api_keys.ts";
+import type { ApiKeys, SignedRequest } from "./api_keys.ts";
 import { setClaims } from "./authenticate.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal } from "./error_response.ts";
@@ -12,17 +19,27 @@ import { requestIdOf } from "./request_id.ts";
 export interface AuthenticateSignedOptions {
   apiKeys: ApiKeys;
   rateLimits: RateLimits;
+  refusals: RefusalCatalog;
+  log: Logger;
 }
 
-const signatures = new WeakMap<object, Signature>();
-const counted = new WeakSet<object>();
+/** What stands in front of GraphQL for requests that are signed with an API key; others pass by. */
+export interface SignedAuthentication {
+  letIn: RequestHandler[];
+  refuse: ErrorRequestHandler;
+}
 
 /**
- * Lets in requests that are signed with an API key; others pass by. The order matters: what can be refused
- * without the database is; a key that has not been seen lately is looked for only as often as the address may
- * come without one; the bytes of the body are verified before anybody reads them as JSON.
+ * The order matters: what can be refused without the database is; a key that has not been seen lately is
+ * looked for only as often as the address may come without one; the bytes of the body are verified before
+ * anybody reads them as JSON. What is not taken is answered with 401, and counts for its address.
  */
-export function authenticateSigned({ apiKeys, rateLimits }: AuthenticateSignedOptions): RequestHandler[] {
+export function authenticateSigned(options: AuthenticateSignedOptions): SignedAuthentication {
+  const { apiKeys, rateLimits, refusals, log } = options;
+  const signatures = new WeakMap<object, Signature>();
+  const { limitOnce, isOverLimit } = limitAddresses(rateLimits);
+  const readBytes = express.raw({ limit: maxBodyBytes, inflate: false, type: () => true });
+
   const readHeader: RequestHandler = (request, _response, next) => {
     const signature = readSignature(request);
     if (!signature) return next();
@@ -34,24 +51,32 @@ export function authenticateSigned({ apiKeys, rateLimits }: AuthenticateSignedOp
   };
   const countUnknown: RequestHandler = (request, response, next) => {
     const signature = signatures.get(request);
-    if (!signature || apiKeys.isKnown(signature.keyId)) return next();
-    counted.add(request);
-    rateLimits.limitAddress(request, response, next);
+    if (!signature || (apiKeys.isKnown(signature.keyId) && !isOverLimit(request))) return next();
+    limitOnce(request, response, next);
   };
-  const readBytes = express.raw({ limit: maxBodyBytes, inflate: false, type: () => true });
+  const readBody: RequestHandler = (request, response, next) =>
+    signatures.has(request) ? readBytes(request, response, next) : next();
   const admit: RequestHandler = async (request, _response, next) => {
     const signature = signatures.get(request);
     if (signature) setClaims(request, await apiKeys.admit(signedRequest(request, signature)));
     next();
   };
-  return [readHeader, countUnknown, onlySigned(readBytes), admit];
+
+  const refuse: ErrorRequestHandler = (error: unknown, request, response, next) => {
+    if (!(error instanceof SignatureError)) return next(error);
+    const { code, detail } = error;
+    const about = { apiKeyId: signatures.get(request)?.keyId, address: clientAddress(request) };
+    log.warn({ code, ...about, requestId: requestIdOf(request) }, "a signed request was refused");
+    limitOnce(request, response, (trouble?: unknown) => {
+      if (trouble) return next(trouble);
+      response.setHeader("WWW-Authenticate", signatureScheme);
+      sendRefusal(response, refusals, { status: 401, code, detail });
+    });
+  };
+  return { letIn: [readHeader, countUnknown, readBody, admit], refuse };
 }
 
-function onlySigned(handler: RequestHandler): RequestHandler {
-  return (request, response, next) => (signatures.has(request) ? handler(request, response, next) : next());
-}
-
-function signedRequest(request: Request, signature: Signature): Parameters<ApiKeys["admit"]>[0] {
+function signedRequest(request: Request, signature: Signature): SignedRequest {
   return {
     signature,
     method: request.method,
@@ -62,16 +87,31 @@ function signedRequest(request: Request, signature: Signature): Parameters<ApiKe
   };
 }
 
-/** A signature that is not taken is answered with 401, and counts for its address like a request without one. */
-export function refuseSignature(refusals: RefusalCatalog, rateLimits: RateLimits): ErrorRequestHandler {
-  return (error: unknown, request, response, next) => {
-    if (!(error instanceof SignatureError)) return next(error);
-    const refuse = (trouble?: unknown): void => {
-      if (trouble) return next(trouble);
-      response.setHeader("WWW-Authenticate", signatureScheme);
-      sendRefusal(response, refusals, { status: 401, code: error.code, detail: error.detail });
-    };
-    if (counted.has(request)) refuse();
-    else rateLimits.limitAddress(request, response, refuse);
+const maxOverLimit = 10_000;
+
+/**
+ * Counts a request for its address, once. From an address that is over its limit every signed request is counted
+ * before it is looked at: else those with a key that exists would be told from the others by their delay.
+ */
+function limitAddresses({ limitAddress }: RateLimits): {
+  limitOnce: (request: Request, response: Response, next: NextFunction) => void;
+  isOverLimit: (request: Request) => boolean;
+} {
+  const counted = new WeakSet<object>();
+  const overLimit = new Set<string>();
+  return {
+    limitOnce(request, response, next) {
+      if (counted.has(request)) return next();
+      counted.add(request);
+      const address = clientAddress(request);
+      if (overLimit.size >= maxOverLimit) overLimit.clear();
+      // Until it is let pass: a request that is over the limit never comes back from there.
+      overLimit.add(address);
+      limitAddress(request, response, (trouble?: unknown) => {
+        overLimit.delete(address);
+        next(trouble);
+      });
+    },
+    isOverLimit: (request) => overLimit.has(clientAddress(request)),
   };
 }

@@ -4,7 +4,9 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { projectRoot } from "../../../src/paths.ts";
+import { withClient } from "../../../src/postgres/client.ts";
 import { makeTemporaryDirectory } from "../../../src/postgres/secrets.ts";
+import { withUrl } from "../../../src/postgres/urls.ts";
 import { fieldKeySetting } from "../../support/field_keys.ts";
 import { bootApi, secret as jwtSecret } from "../api/_api.ts";
 import {
@@ -350,6 +352,21 @@ test("a key does not open a web socket, nor is it a token", async () => {
   socket.send(JSON.stringify({ type: "connection_init", payload: { authorization: signatureHeader(key) } }));
   const [code, reason] = (await once(socket, "close")) as [number, Buffer];
   expect([code, reason.toString()]).toEqual([4403, expect.stringContaining("LG460")]);
+});
+
+test("while the database is away the answer is 503 and LG363; then the same key works", async () => {
+  const { name, urls } = api.db;
+  await withClient(withUrl(urls.superuser, { database: "postgres" }), async (admin) => {
+    await admin.query(`alter database ${name} with allow_connections false`);
+    await admin.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and usename = 'tallystick_api'",
+      [name],
+    );
+    const answer = await send();
+    expect([answer.status, answer.code, answer.errors[0]?.extensions.isRetryable]).toEqual([503, "LG363", true]);
+    await admin.query(`alter database ${name} with allow_connections true`);
+  });
+  expect((await send()).status).toBe(200);
 });
 
 test("neither a secret nor a signature is in the log", async () => {

@@ -1,6 +1,6 @@
 -- Making, rotating and ending API keys: by admins alone, within bounds, and each tenant its own.
 begin;
-select plan(46);
+select plan(48);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -138,6 +138,15 @@ select throws_ok(
     (select id from made where name = 'first')),
   'LG425', null, 'a revoked key gets no new secret');
 
+-- Who holds the owner's login does not mix them up either.
 select tests.become_superuser();
+select throws_ok(
+  format($$insert into app_private.sessions (tenant_id, user_id, role, kind, expires_at) values (%s, %L, %L, %L, 'infinity')$$,
+    tests.tenant('acme'), tests.user_id('x'), s.role, s.kind),
+  '23514', null, s.rule)
+from (values
+  ('partner', 'login', 'nobody signs in as a partner'), ('admin', 'api_key', 'an API key is nobody but a partner')
+) as s (role, kind, rule);
+
 select * from finish();
 rollback;

@@ -36,11 +36,11 @@ select is(pg_temp.use('open', 'one'), 'LG423', 'not twice with one nonce');
 select is(pg_temp.use('open', 'two'), 'in', 'with another nonce it is');
 select is(pg_temp.use('bound', 'one'), 'in', 'another key may have used the same nonce');
 select is(
-  (select e.detail from app_private.security_events e where e.kind = 'api_key.refused'),
+  (select e.detail from app_private.security_events e where e.kind = 'api_key_refused'),
   jsonb_build_object('apiKeyId', pg_temp.key('open'), 'code', 'LG423', 'address', '192.0.2.7'),
   'the refusal is recorded as a security event');
 select is(
-  (select e.tenant_id from app_private.security_events e where e.kind = 'api_key.refused'), tests.tenant('acme'),
+  (select e.tenant_id from app_private.security_events e where e.kind = 'api_key_refused'), tests.tenant('acme'),
   'of the tenant of the key');
 
 -- Time
