@@ -18,6 +18,10 @@ export interface Config {
   jwtSecret: string;
   /** The keys of encrypted fields. */
   fieldKeys: KeyProvider;
+  /** The provider that verifies customers. Undefined: nobody is asked, and cases wait. */
+  kycProvider: { url: string; secret: string } | undefined;
+  /** Also the secret of the simulated provider. */
+  kycProviderSecret: string | undefined;
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
   apiPoolSize: number;
@@ -47,6 +51,13 @@ const postgresUrl = z
     error: "should be a URL such as postgres://user:password@host:5432/database",
   })
   .optional();
+
+const httpUrl = z
+  .string()
+  .refine((text) => /^https?:\/\//.test(text) && URL.canParse(text), {
+    error: "should be a URL such as https://kyc.example.com/v1",
+  })
+  .transform((text) => text.replace(/\/$/, ""));
 
 const integer = (low: number, high: number): z.ZodType<number, string> =>
   z
@@ -103,6 +114,8 @@ const environment = z.object({
   TALLYSTICK_JWT_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
   TALLYSTICK_FIELD_KEYS: checkedBy(parseKeyRing).optional(),
   TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
+  TALLYSTICK_KYC_PROVIDER_URL: httpUrl.optional(),
+  TALLYSTICK_KYC_PROVIDER_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
@@ -141,9 +154,13 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (given["TALLYSTICK_FIELD_KEYS"] && given["TALLYSTICK_FIELD_KEY_FILE"]) {
     problems.push("TALLYSTICK_FIELD_KEYS and TALLYSTICK_FIELD_KEY_FILE exclude each other.");
   }
+  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
+    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
+  }
   if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
+  const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;
   return {
     environment: values.NODE_ENV,
     databaseUrl: values.DATABASE_URL,
@@ -157,6 +174,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     fieldKeys:
       values.TALLYSTICK_FIELD_KEY_FILE ??
       fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
+    kycProvider: kycProviderUrl && kycSecret ? { url: kycProviderUrl, secret: kycSecret } : undefined,
+    kycProviderSecret: kycSecret,
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,

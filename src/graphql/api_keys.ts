@@ -1,10 +1,9 @@
 import "./graphile.ts";
 import { type PgClient, type PgResource, sideEffectWithPgClient, TYPES } from "postgraphile/@dataplan/pg";
-import { context, get, object, type Step } from "postgraphile/grafast";
-import { GraphQLError } from "postgraphile/graphql";
+import { get, object, type Step } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
 import { type ApiKeyOwner, createApiKey, type NewApiKey, type Rotation, rotateApiKey } from "../api_keys/manage.ts";
-import type { KeyProvider } from "../crypto/keys.ts";
+import { type RequestFacts, requestFacts, requireUser } from "./request_facts.ts";
 
 /**
  * What makes a secret: it is made up and encrypted here, before the database sees it, and answered this once.
@@ -144,20 +143,14 @@ export const ApiKeysPlugin = extendSchema((build) => {
 }, "ApiKeysPlugin");
 
 interface KeyRequest<Input> {
-  keys: KeyProvider;
-  tenantId: number | null;
+  facts: RequestFacts;
   input: Input;
 }
 
 function requestOf<Input>($input: Step): Step<KeyRequest<Input>> {
-  return object({
-    keys: context().get("fieldKeys"),
-    tenantId: context().get("tenantId"),
-    input: $input,
-  }) as unknown as Step<KeyRequest<Input>>;
+  return object({ facts: requestFacts(), input: $input }) as unknown as Step<KeyRequest<Input>>;
 }
 
-function ownerOf({ keys, tenantId }: KeyRequest<unknown>): ApiKeyOwner {
-  if (tenantId === null) throw new GraphQLError("There is no tenant.", { extensions: { code: "LG401" } });
-  return { keys, tenantId };
+function ownerOf({ facts }: KeyRequest<unknown>): ApiKeyOwner {
+  return { keys: facts.fieldKeys, tenantId: requireUser(facts).tenantId };
 }

@@ -10,9 +10,11 @@ import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connecti
 import { AggregatesPlugin } from "./aggregates.ts";
 import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
+import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
+import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import type { OperationRules } from "./operations.ts";
@@ -60,6 +62,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CustomerDetailsPlugin,
+    KycEvidencePlugin,
     DescriptionsPlugin,
   ],
   disablePlugins: [

@@ -6,8 +6,6 @@ declare global {
     interface Context {
       /** The tenant of the token, for keys; rows of other tenants are out of sight anyway. */
       tenantId: number | null;
-      /** The keys of encrypted fields. */
-      fieldKeys: KeyProvider;
     }
   }
 }
@@ -30,6 +28,7 @@ const statementTimeouts: Record<RequestRole, string> = {
 export interface RequestContextOptions {
   claims: Claims | undefined;
   requestId: string;
+  /** For the fields that the server encrypts and decrypts. */
   fieldKeys: KeyProvider;
 }
 
@@ -38,6 +37,8 @@ export interface RequestContext {
   pgSettings: Record<string, string>;
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
+  /** The user of the token. */
+  userId: string | null;
   fieldKeys: KeyProvider;
 }
 
@@ -49,6 +50,7 @@ export function makeRequestContext({ claims, requestId, fieldKeys }: RequestCont
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
     tenantId: claims?.tenantId ?? null,
+    userId: claims?.userId ?? null,
     fieldKeys,
     pgSettings: {
       role: `tallystick_${role}`,

@@ -16,6 +16,7 @@ import { authenticateSigned } from "./authenticate_signed.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
+import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
@@ -55,6 +56,7 @@ export function makeApp(options: AppOptions): Express {
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
+  app.use(kycWebhook({ config, pool, rateLimits, log }));
   app.use("/graphql", allowOrigins(config), postOnly);
   const signed = authenticateSigned({ apiKeys, rateLimits, refusals, log });
   app.use("/graphql", ...signed.letIn);

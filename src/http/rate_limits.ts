@@ -24,6 +24,8 @@ export interface RateLimits {
   /** Counts what is not a request, such as opening a web socket; the answer says whether it is within the limit. */
   countAddress(address: string): Promise<boolean>;
   countCaller(claims: Claims): Promise<boolean>;
+  /** The same as limitSignIn, for signing in over GraphQL; throws a CounterUnavailableError. */
+  countSignIn(address: string): Promise<boolean>;
   /** Tells the shared counters what they have not heard yet. */
   stop(): Promise<void>;
 }
@@ -141,6 +143,7 @@ export function makeRateLimits({ config, refusals, countHits, log }: RateLimitsO
       for (const [name, key] of keysOf(claims)) if (!(await isWithin(name, key))) return false;
       return true;
     },
+    countSignIn: (address) => isWithin("sign-in", addressKey(address)),
     stop: counter.stop,
   };
 }
