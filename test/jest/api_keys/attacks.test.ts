@@ -208,38 +208,28 @@ describe("a header that is not exactly one is refused with LG420:", () => {
 
 describe("who has no secret learns nothing of a key:", () => {
   const unknown = "0199b4c8-7a10-7c3e-9d52-3f0a6b1c2d3e";
-  test.each([
-    ["a key of these books", () => key.id],
-    ["a key of other books", () => foreignKey.id],
-    ["a key that is none", () => unknown],
-    ["a session that is no key", async () => await anySession()],
-  ])("%s is answered alike", async (_what, keyId) => {
-    const answer = await send({ keyId: await keyId(), secret: "tsk_guessed" });
-    const {
-      "x-request-id": _id,
-      date: _date,
-      ratelimit: _rate,
-      "ratelimit-policy": _policy,
-      ...headers
-    } = answer.headers;
-    expect({ status: answer.status, text: answer.text, headers: Object.keys(headers).sort() }).toMatchObject({
-      status: 401,
-      text: JSON.stringify({
-        errors: [
-          {
-            message: "The API key or the signature is not right.",
-            extensions: {
-              code: "LG421",
-              name: "signature_refused",
-              detail: {},
-              hint: "Compare what you sign with the test vectors in docs/api-key-vectors.json, and check key and secret.",
-              isRetryable: false,
-            },
+  test("a key of these books, one of others, none at all and a session that is no key are answered alike", async () => {
+    const answers = [];
+    for (const keyId of [key.id, foreignKey.id, unknown, await anySession()]) {
+      const { status, text, headers } = await send({ keyId, secret: "tsk_guessed" });
+      answers.push({ status, text, headers: Object.keys(headers).sort() });
+    }
+    expect(answers[0]?.status).toBe(401);
+    expect(JSON.parse(answers[0]?.text ?? "")).toEqual({
+      errors: [
+        {
+          message: "The API key or the signature is not right.",
+          extensions: {
+            code: "LG421",
+            name: "signature_refused",
+            detail: {},
+            hint: expect.any(String),
+            isRetryable: false,
           },
-        ],
-      }),
-      headers: expect.arrayContaining(["www-authenticate", "content-type"]),
+        },
+      ],
     });
+    for (const answer of answers.slice(1)) expect(answer).toEqual(answers[0]);
   });
 
   test("also while it is revoked or expired", async () => {
@@ -396,7 +386,8 @@ async function openFor(userId: string, code: string): Promise<string> {
 
 function transferBody(debit: string, credit: string): string {
   return JSON.stringify({
-    query: `mutation ($t: TransactionInput!) { postTransaction(input: { transaction: $t }) { result { transactionId } } }`,
+    query: `mutation ($t: TransactionInput!) {
+      postTransaction(input: { transaction: $t }) { result { transactionId } } }`,
     variables: {
       t: {
         postings: [

@@ -14,12 +14,13 @@ await api.get(
      addAccountToSet(input: { accountSetId: $set, accountId: $account }) { accountSet { id } } }`,
   { set: setId, account: member },
 );
-const ask = (query: string, variables: Record<string, unknown> = {}, by: PartnerKey = key) =>
+interface PartnerAnswer {
   // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape of what it asked for.
-  sendByClient(by, api.url, { query, variables }) as Promise<{
-    data: any;
-    errors?: { extensions: { code: string } }[];
-  }>;
+  data: any;
+  errors?: { extensions: { code: string } }[];
+}
+const ask = (query: string, variables: Record<string, unknown> = {}, by: PartnerKey = key): Promise<PartnerAnswer> =>
+  sendByClient(by, api.url, { query, variables }) as Promise<PartnerAnswer>;
 const codesOf = (answer: { errors?: { extensions: { code: string } }[] }) =>
   answer.errors?.map(({ extensions }) => extensions.code);
 
@@ -52,11 +53,11 @@ describe("a partner", () => {
 
   test("reads balances and statements, now and then", async () => {
     const { data, errors } = await ask(
-      `query ($id: UUID!, $then: Datetime!) { account(id: $id) {
-         balance { posted available postedFormatted } earlier: balance(asOf: $then) { posted }
+      `query ($id: UUID!, $moment: Datetime!) { account(id: $id) {
+         balance { posted available postedFormatted } earlier: balance(asOf: $moment) { posted }
          statement { amountFormatted posted } subtreeBalances { balanceFormatted }
          postings { nodes { amountFormatted account { code } transaction { kind } } } } }`,
-      { id: wallet, then: "2020-01-01T00:00:00Z" },
+      { id: wallet, moment: "2020-01-01T00:00:00Z" },
     );
     expect(errors).toBeUndefined();
     expect(data.account).toMatchObject({ balance: { posted: "-250" }, earlier: { posted: "0" } });

@@ -8,7 +8,8 @@ select tests.make_books('other');
 -- acme: the set "shops" holds ann, and through the set "more" bob. The key "both" is bound to it and its user owns
 -- "float"; "owner" has no set and its user owns "till"; "inner" is bound to "more".
 create function pg_temp.make_set(slug text, code text) returns uuid language sql as $$
-  select tests.as_tenant(tests.tenant(slug), format('select (app_public.create_account_set(%L, %L)).id', code, code))::uuid
+  select tests.as_tenant(tests.tenant(slug),
+    format('select (app_public.create_account_set(%L, %L)).id', code, code))::uuid
 $$;
 create temp table sets (name text, id uuid);
 grant select on sets to public;
@@ -124,7 +125,8 @@ select is((app_public.account(i.other_ann)).id, null, 'nor one of other books') 
 select is((app_public.account_by_code('cash', 'EUR')).id, null, 'nor by code');
 select is((app_public.transaction(i.foreign_transaction)).id, null, 'nor a transaction on other accounts') from ids i;
 select is(
-  (app_public.accounts_balance((select a from app_public.accounts a where a.code = 'ann'))).posted::numeric, 9200::numeric,
+  (app_public.accounts_balance((select a from app_public.accounts a where a.code = 'ann'))).posted::numeric,
+  9200::numeric,
   'the balance of an account in the set is told');
 select is(
   cardinality(app_public.accounts_statement((select a from app_public.accounts a where a.code = 'ann'))), 4,

@@ -141,7 +141,8 @@ select throws_ok(
 -- Who holds the owner's login does not mix them up either.
 select tests.become_superuser();
 select throws_ok(
-  format($$insert into app_private.sessions (tenant_id, user_id, role, kind, expires_at) values (%s, %L, %L, %L, 'infinity')$$,
+  format($$insert into app_private.sessions (tenant_id, user_id, role, kind, expires_at)
+    values (%s, %L, %L, %L, 'infinity')$$,
     tests.tenant('acme'), tests.user_id('x'), s.role, s.kind),
   '23514', null, s.rule)
 from (values

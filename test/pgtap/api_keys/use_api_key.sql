@@ -112,13 +112,16 @@ select is(pg_temp.use('of a disabled service', 'x'), 'LG425', 'nor one whose ser
 select is(
   (select min(n.expires_at - now()) >= interval '9 minutes' from app_private.api_key_nonces n), true,
   'a nonce stays longer than its timestamp is taken');
-update app_private.api_key_nonces set expires_at = now() - interval '1 second' where api_key_id = pg_temp.key('open');
+update app_private.api_key_nonces set expires_at = now() - interval '1 second'
+where api_key_id = pg_temp.key('open');
 create temp table nonces as select api_key_id, count(*) from app_private.api_key_nonces group by 1;
 select is(app_private.prune_api_keys(3), 3, 'what is past is removed, so much at a time');
-select is(app_private.prune_api_keys(1000), (select count::integer - 3 from nonces where api_key_id = pg_temp.key('open')),
+select is(
+  app_private.prune_api_keys(1000), (select count::integer - 3 from nonces where api_key_id = pg_temp.key('open')),
   'and the rest of it');
 select is(
-  (select count(*) from app_private.api_key_nonces), (select count from nonces where api_key_id = pg_temp.key('bound')),
+  (select count(*) from app_private.api_key_nonces),
+  (select count from nonces where api_key_id = pg_temp.key('bound')),
   'what may come again stays');
 select is_empty('select from app_private.api_key_secrets where expires_at is not null', 'ended secrets are removed');
 

@@ -47,14 +47,20 @@ from (values
   (tests.account('acme', 'carl', 'USD'), 'not to one either'), (uuidv7(), 'which is as one that is none, too')
 ) a (id, rule);
 select is(pg_temp.convert(trading => a.code), format('LG343 {"code": "%s", "currency": "EUR"}', a.code), a.rule)
-from (values ('hidden', 'not through a trading account that it does not see'), ('nothing', 'which is as one that is none')) a (code, rule);
+from (values
+  ('hidden', 'not through a trading account that it does not see'), ('nothing', 'which is as one that is none')
+) a (code, rule);
 select is(pg_temp.convert(rounding => a.code), format('LG343 {"code": "%s", "currency": "USD"}', a.code), a.rule)
-from (values ('hidden', 'nor with such an account for what rounding leaves'), ('nothing', 'as one that is none')) a (code, rule);
+from (values
+  ('hidden', 'nor with such an account for what rounding leaves'), ('nothing', 'as one that is none')
+) a (code, rule);
 select tests.become_partner('acme', 'shop');
 select is((select count(*) from app_public.conversions), 1::bigint, 'a partner sees its conversions');
-select is((app_public.convert_amount(100, 'EUR', 'USD')).amount::numeric, 110::numeric, 'and asks what an amount is worth');
 select is(
-  (select array_agg(a) from unnest(app_public.allocate(10, '{1,1,1}')) a), '{4,3,3}'::app_public.amount[], 'and allocates');
+  (app_public.convert_amount(100, 'EUR', 'USD')).amount::numeric, 110::numeric, 'and asks what an amount is worth');
+select is(
+  (select array_agg(a) from unnest(app_public.allocate(10, '{1,1,1}')) a), '{4,3,3}'::app_public.amount[],
+  'and allocates');
 
 select tests.become_superuser();
 select * from finish();

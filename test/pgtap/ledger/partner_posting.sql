@@ -63,7 +63,8 @@ select is(pg_temp.attempt('shop', pg_temp.transfer(pg_temp.own(), tests.account(
 select is(pg_temp.attempt('shop', pg_temp.transfer(pg_temp.own(), tests.account('acme', 'float'))), 'done',
   'and the accounts that its user owns');
 select is(
-  (select array_agg(distinct t.created_by) from app_public.transactions t join app_public.postings p on p.transaction_id = t.id
+  (select array_agg(distinct t.created_by) from app_public.transactions t
+    join app_public.postings p on p.transaction_id = t.id
     where p.account_id = tests.account('acme', 'float')),
   array[tests.user_id('shop')], 'in the name of its user');
 select is(pg_temp.attempt('writer', pg_temp.transfer(pg_temp.own(), tests.account('acme', 'bob'))), 'done',
@@ -77,7 +78,8 @@ select is(pg_temp.attempt('shop', pg_temp.transfer(o.id, pg_temp.own())),
 select is(pg_temp.attempt('shop', pg_temp.transfer(pg_temp.own(), o.id)),
   format('LG301 {"accountId": "%s"}', o.id), format('%s is not found as credit', o.what)) from out_of_sight o;
 select is(
-  pg_temp.attempt('shop', pg_temp.transfer(pg_temp.own(), tests.account('acme', 'bob'), null, tests.condition(o.id, 0))),
+  pg_temp.attempt('shop',
+    pg_temp.transfer(pg_temp.own(), tests.account('acme', 'bob'), null, tests.condition(o.id, 0))),
   format('LG301 {"accountId": "%s"}', o.id), format('%s is not found in a condition', o.what)) from out_of_sight o;
 select is(
   pg_temp.attempt('shop', format('select app_public.post_transaction(%L::app_public.transaction_input)', tests.item(
@@ -95,28 +97,37 @@ select tests.become_superuser();
 -- Transactions of others
 select is(
   pg_temp.attempt('shop', format('select app_public.%s(%L)', f.name, coalesce(pg_temp.made(t.name), u.id))),
-  format('LG304 {"transactionId": "%s"}', coalesce(pg_temp.made(t.name), u.id)), format('%s of %s finds nothing', f.name, t.name))
+  format('LG304 {"transactionId": "%s"}', coalesce(pg_temp.made(t.name), u.id)),
+  format('%s of %s finds nothing', f.name, t.name))
 from (values ('void_pending_transaction'), ('post_pending_transaction')) f (name)
 cross join (values ('foreign pending'), ('half foreign pending'), ('foreign'), ('unknown')) t (name)
 cross join (select uuidv7()) u (id);
-select is(pg_temp.attempt('shop', format('select app_public.void_pending_transaction(%L)', pg_temp.made('own pending of staff'))),
+select is(
+  pg_temp.attempt('shop',
+    format('select app_public.void_pending_transaction(%L)', pg_temp.made('own pending of staff'))),
   'done', 'a pending transaction on accounts of the partner alone is its to resolve');
 select tests.become_partner('acme', 'shop');
-insert into made select 'own pending', (app_public.post_transaction(tests.item('pending', tests.lines('acme', 'ann', 'bob', 9)))).transaction_id;
+insert into made
+select 'own pending',
+  (app_public.post_transaction(tests.item('pending', tests.lines('acme', 'ann', 'bob', 9)))).transaction_id;
 select tests.become_superuser();
-select is(pg_temp.attempt('shop', format('select app_public.post_pending_transaction(%L)', pg_temp.made('own pending'))),
+select is(
+  pg_temp.attempt('shop', format('select app_public.post_pending_transaction(%L)', pg_temp.made('own pending'))),
   'done', 'as is its own');
-select is(pg_temp.attempt('shop', format('select app_public.post_pending_transaction(%L)', pg_temp.made('own pending'))),
+select is(
+  pg_temp.attempt('shop', format('select app_public.post_pending_transaction(%L)', pg_temp.made('own pending'))),
   format('LG305 {"transactionId": "%s"}', pg_temp.made('own pending')), 'of which it learns what has become');
 
 -- Reversals are not for partners, by whichever way; nor for a teller.
 select is(pg_temp.attempt('shop', format('select app_public.reverse_transaction(%L)', pg_temp.made('own pending'))),
   '42501', 'a partner does not reverse');
 select is(
-  pg_temp.attempt('shop', format('select app_public.post_transaction(%L)', tests.item(reverses_id => pg_temp.made('half foreign')))),
+  pg_temp.attempt('shop', format('select app_public.post_transaction(%L)',
+    tests.item(reverses_id => pg_temp.made('half foreign')))),
   'LG402 {"permission": "transactions.reverse"}', 'nor by posting a reversal');
 select is(
-  pg_temp.attempt('shop', format('select app_public.post_transactions(%L)', array[tests.item(reverses_id => pg_temp.made('half foreign'))])),
+  pg_temp.attempt('shop', format('select app_public.post_transactions(%L)',
+    array[tests.item(reverses_id => pg_temp.made('half foreign'))])),
   'LG402 {"permission": "transactions.reverse"}', 'nor in a batch');
 
 -- Idempotency keys of others: taken, and nothing more is told; not even by sending the very same request.
@@ -124,7 +135,8 @@ select is(pg_temp.attempt('shop', pg_temp.transfer(pg_temp.own(), tests.account(
   format('of the key %s it learns that it is taken', k.key))
 from (values ('k-foreign'), ('k-half')) k (key);
 select is(
-  pg_temp.attempt('shop', format('select app_public.post_transaction(%L)', tests.transfer('acme', 'cash', 'ann', 5, idempotency_key => 'k-half'))),
+  pg_temp.attempt('shop', format('select app_public.post_transaction(%L)',
+    tests.transfer('acme', 'cash', 'ann', 5, idempotency_key => 'k-half'))),
   'LG501 {}', 'the same request is no replay for it');
 select tests.become_partner('acme', 'shop');
 select results_eq(
@@ -154,18 +166,21 @@ select results_eq(
 select is(pg_temp.open(a.args), format('LG429 {"field": "%s"}', a.field), format('not with another %s', a.field))
 from (values
   ($$code => 'ann-2', type => 'asset', currency => 'EUR', minimum_balance => 0$$, 'type'),
-  ($$code => 'ann-2', type => 'liability', currency => 'EUR', minimum_balance => 0, normal_balance => 'debit'$$, 'normalBalance'),
+  ($$code => 'ann-2', type => 'liability', currency => 'EUR', minimum_balance => 0, normal_balance => 'debit'$$,
+    'normalBalance'),
   ($$code => 'ann-2', type => 'liability', currency => 'USD', minimum_balance => 0$$, 'currency'),
   ($$code => 'ann-2', type => 'liability', currency => 'EUR'$$, 'minimumBalance'),
   ($$code => 'ann-2', type => 'liability', currency => 'EUR', minimum_balance => -1$$, 'minimumBalance'),
   ($$code => 'cash', type => 'liability', currency => 'EUR', minimum_balance => 0$$, 'code'),
-  (format($$code => 'ann-2', type => 'liability', currency => 'EUR', minimum_balance => 0, owner_id => %L$$, tests.user_id('ann')),
+  (format($$code => 'ann-2', type => 'liability', currency => 'EUR', minimum_balance => 0, owner_id => %L$$,
+    tests.user_id('ann')),
     'ownerId')
 ) a (args, field);
 select is(pg_temp.attempt('opener', 'select app_public.open_account(''x'', ''x'', ''liability'', ''EUR'')'),
   'LG429 {"field": "parentId"}', 'not without one above it');
 select is(
-  pg_temp.attempt('opener', format('select app_public.open_account(''x'', ''x'', ''liability'', ''EUR'', parent_id => %L)', o.id)),
+  pg_temp.attempt('opener', format(
+    'select app_public.open_account(''x'', ''x'', ''liability'', ''EUR'', parent_id => %L)', o.id)),
   format('LG301 {"accountId": "%s"}', o.id), format('not under %s', o.what)) from out_of_sight o;
 select is(pg_temp.open($$code => 'ann-2', type => 'liability', currency => 'EUR', minimum_balance => 0$$, 'shop'),
   'LG402 {"permission": "accounts.open"}', 'not without the scope');
