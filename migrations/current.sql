@@ -132,3 +132,14 @@ drop function app_private.required_account(integer, uuid);
 --!include api_keys/comments.sql
 --!include access/row_level_security.sql
 --!include access/partner.sql
+
+---- verification of customers ----
+
+-- The audit trail has every reading of a sensitive value.
+drop table app_private.sensitive_reads;
+
+--!include kyc/record_sensitive_read.sql
+--!include kyc/kyc_checks.sql
+--!include audit/exceptions.sql
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
