@@ -2,7 +2,7 @@
 
 ---- access ----
 
-create type app_public.proposal_decision as enum ('approved', 'rejected', 'withdrawn');
+create type app_public.proposal_outcome as enum ('approved', 'rejected', 'withdrawn');
 create type app_public.proposal_status as enum ('open', 'approved', 'rejected', 'withdrawn', 'expired');
 
 /*
@@ -72,7 +72,7 @@ create table app_public.proposal_decisions (
   tenant_id integer not null,
   proposal_id uuid not null,
   proposed_by uuid not null,
-  decision app_public.proposal_decision not null,
+  outcome app_public.proposal_outcome not null,
   decided_at timestamptz not null default clock_timestamp(),
   decided_by uuid not null,
   reason text,
@@ -87,18 +87,36 @@ create table app_public.proposal_decisions (
     references app_public.transactions on delete restrict,
   -- Four eyes: whoever proposed may take it back, and nothing else.
   constraint proposal_decisions_nobody_approves_their_own check (
-    (decision = 'withdrawn') = (decided_by = proposed_by)
+    (outcome = 'withdrawn') = (decided_by = proposed_by)
   ),
   constraint proposal_decisions_approval_names_its_transaction check (
-    (decision = 'approved') = (transaction_id is not null)
+    (outcome = 'approved') = (transaction_id is not null)
   ),
   constraint proposal_decisions_rejection_has_a_reason check (
-    (decision = 'rejected') = (reason is not null)
+    (outcome = 'rejected') = (reason is not null)
   ),
   constraint proposal_decisions_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
 );
 
 create index proposal_decisions_decided_by_idx on app_public.proposal_decisions (tenant_id, decided_by);
+
+-- What the threshold of approval was, and since when; null = none.
+create table app_private.approval_thresholds (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  currency text not null,
+  amount app_public.amount,
+  since timestamptz not null default clock_timestamp(),
+  constraint approval_thresholds_pkey primary key (tenant_id, id),
+  constraint approval_thresholds_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict
+);
+
+create index approval_thresholds_currency_idx on app_private.approval_thresholds (tenant_id, currency, since);
+
+insert into app_private.approval_thresholds (tenant_id, currency, amount)
+select t.tenant_id, t.currency, t.approval_amount
+from app_public.transaction_thresholds t;
 
 /*
  * The key carries the transaction along, so that the transactions of a customer are found in this index
@@ -110,6 +128,11 @@ alter table app_public.postings
 
 --!include errors/refusals.sql
 --!include identity/permissions.sql
+--!include identity/authorize_reading.sql
+--!include reports/trial_balance.sql
+--!include reports/balance_sheet.sql
+--!include reports/income_statement.sql
+--!include checks/verify_ledger.sql
 --!include ledger/authorize_posting.sql
 --!include ledger/post_transaction.sql
 --!include ledger/post_transactions.sql
@@ -122,7 +145,10 @@ alter table app_public.postings
 --!include approvals/withdraw_proposal.sql
 --!include approvals/transaction_proposal.sql
 --!include access/row_level_security.sql
+--!include access/identity.sql
 --!include access/ledger.sql
+--!include approvals/tg_transaction_thresholds__keep_history.sql
 --!include approvals/access.sql
 --!include approvals/comments.sql
 --!include checks/approvals_that_do_not_fit.sql
+--!include checks/transactions_without_approval.sql

@@ -92,7 +92,7 @@ select is(
   row(tests.user_id('tina'), 'k1', 'Rent', '{"a": 1}'::jsonb, '2026-01-02'::timestamptz)::text,
   'approved, it is posted as it was proposed, in the name of the proposer');
 select is(
-  (select row(d.decision, d.proposed_by, d.decided_by, d.transaction_id)::text
+  (select row(d.outcome, d.proposed_by, d.decided_by, d.transaction_id)::text
     from app_public.proposal_decisions d where d.proposal_id = pg_temp.made('plain')::uuid),
   row('approved', tests.user_id('tina'), tests.user_id('zoe'), pg_temp.made('posted'))::text,
   'and both people are known');
@@ -116,12 +116,12 @@ select is(
   pg_temp.answer('admin', 'zoe', format('select app_public.reject_proposal(%L, ''no'')', pg_temp.made('own'))),
   'LG430', 'nor rejected');
 select throws_ok(
-  format($$insert into app_public.proposal_decisions (tenant_id, proposal_id, proposed_by, decision, decided_by, transaction_id)
+  format($$insert into app_public.proposal_decisions (tenant_id, proposal_id, proposed_by, outcome, decided_by, transaction_id)
     select p.tenant_id, p.id, p.proposed_by, 'approved', p.proposed_by, %L
     from app_public.transaction_proposals p where p.id = %L$$, pg_temp.made('posted'), pg_temp.made('own')),
   '23514', null, 'a constraint holds it, whoever writes');
 select throws_ok(
-  format($$insert into app_public.proposal_decisions (tenant_id, proposal_id, proposed_by, decision, decided_by, reason)
+  format($$insert into app_public.proposal_decisions (tenant_id, proposal_id, proposed_by, outcome, decided_by, reason)
     select p.tenant_id, p.id, tests.user_id('zack'), 'rejected', p.proposed_by, 'no'
     from app_public.transaction_proposals p where p.id = %L$$, pg_temp.made('own')),
   '23503', null, 'and another that the proposer is the proposer');
