@@ -1,0 +1,243 @@
+/*
+ * Every role × every table and view × reading, inserting, updating, deleting, truncating × rows of the own
+ * tenant and of another. What each may read is one line a relation below, reviewed by people; a relation
+ * without a line fails, and so does one that has no rows to be tried on.
+ *
+ * Writing has no lines: no role writes to any relation by itself.
+ */
+begin;
+
+create temp table expected (
+  relation text primary key,
+  -- role:rows, all other roles being refused. Rows: tenant = all of the own tenant's and no other; own = some
+  -- of these; all = everybody's; none = no row, without a refusal.
+  readers text not null,
+  -- False where these books have no such rows: views of checks, whose rows are violations.
+  has_rows boolean not null default true
+) on commit drop;
+insert into expected values
+  ('app_hidden.open_reservations', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_hidden.posting_block_entries', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_hidden.posting_blocks', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_private.approval_thresholds', ''),
+  ('app_private.carried_residues', ''),
+  ('app_private.open_reservations', ''),
+  ('app_private.operators', ''),
+  ('app_private.relay_cursors', ''),
+  ('app_private.security_events', ''),
+  ('app_private.sessions', ''),
+  ('app_public.account_balances', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.account_set_members', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.account_sets', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.accounting_periods', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.accounts', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.closing_transactions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.conversions', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.currencies', 'accountant:tenant admin:tenant auditor:tenant customer:tenant teller:tenant'),
+  ('app_public.exchange_rates', 'accountant:tenant admin:tenant auditor:tenant customer:tenant teller:tenant'),
+  ('app_public.grantable_permissions', 'accountant:all admin:all auditor:all customer:all operator:all partner:all teller:all'),
+  ('app_public.iso_currencies', 'accountant:all admin:all anonymous:all auditor:all customer:all teller:all'),
+  ('app_public.memberships', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.permissions', 'accountant:all admin:all auditor:all customer:all operator:all partner:all teller:all'),
+  ('app_public.postings', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.proposal_decisions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.proposed_postings', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.refusals', 'accountant:all admin:all anonymous:all auditor:all customer:all teller:all'),
+  ('app_public.role_permissions', 'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.tenants', 'accountant:own admin:own auditor:own customer:own teller:own'),
+  ('app_public.transaction_proposals', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.transaction_thresholds', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.transactions', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.users', 'accountant:own admin:own auditor:own customer:own operator:own partner:own teller:own');
+insert into expected
+select c.oid::regclass::text, 'accountant:none admin:none auditor:none', false
+from pg_class c where c.relnamespace = 'checks'::regnamespace and c.relkind = 'v';
+-- This one has: the blocks that are made below are made up.
+update expected set readers = 'accountant:tenant admin:tenant auditor:tenant', has_rows = true
+where relation = 'checks.posting_blocks_that_differ';
+
+create temp table probed (role text primary key, name text) on commit drop;
+insert into probed values
+  ('anonymous', null), ('customer', 'ann'), ('teller', 'tina'), ('accountant', 'abe'), ('auditor', 'otto'),
+  ('admin', 'ada'), ('partner', 'pat'), ('operator', 'olga'), ('worker', null), ('api', null);
+
+--------------------------------------------------------------------------------------------------
+-- Two tenants with rows in every table
+
+create function pg_temp.fill(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.make_books(slug);
+  v_proposal uuid;
+begin
+  perform tests.open_account(slug, c.code, c.type::app_public.account_type, c.currency, tests.user_id(c.owner))
+  from (values
+    ('trading', 'equity', 'EUR', null), ('trading', 'equity', 'USD', null), ('rounding', 'equity', 'USD', null),
+    ('wallet', 'liability', 'EUR', 'ann'), ('wallet', 'liability', 'USD', 'ann'),
+    ('vault', 'liability', 'EUR', 'bob'), ('vault', 'liability', 'USD', 'bob')
+  ) as c (code, type, currency, owner);
+  perform tests.post(slug, 'cash', 'wallet', 5000);
+  perform tests.post(slug, 'cash', 'vault', 5000);
+  perform tests.as_tenant(v_tenant, $q$select app_public.set_exchange_rate('EUR', 'USD', 1.0833, '2020-01-01Z')$q$);
+  perform tests.as_tenant(v_tenant, format(
+    $q$select app_public.post_conversion(%L, %L, 1001, 'trading', 'rounding')$q$,
+    tests.account(slug, a.code), tests.account(slug, a.code, 'USD')))
+  from (values ('wallet'), ('vault')) as a (code);
+  perform tests.post(slug, a.code, 'cash', 10, kind => 'pending', timeout_seconds => 600)
+  from (values ('ann'), ('bob')) as a (code);
+  perform tests.as_tenant(v_tenant, $q$select app_public.add_set_to_set(
+    (app_public.create_account_set('outer', 'x')).id, (app_public.create_account_set('inner', 'x')).id)$q$);
+  perform tests.post(slug, 'cash', 'sales', 70, effective_at => '2020-01-02');
+  perform tests.as_tenant(v_tenant, $q$select app_public.close_period(
+    (app_public.open_period('2020', '2020-01-01Z', '2021-01-01Z')).id, 'equity')$q$);
+  insert into app_public.transaction_thresholds (tenant_id, currency, approval_amount) values (v_tenant, 'EUR', 100000);
+  perform tests.session_id(p.role, case when p.role <> 'operator' then v_tenant end, tests.user_id(p.name))
+  from probed p;
+  perform tests.become('teller', v_tenant, tests.user_id('tina'));
+  v_proposal := (app_public.propose_transaction(tests.transfer(slug, 'cash', 'ann', 1), 'why')).id;
+  perform tests.become('accountant', v_tenant, tests.user_id('abe'));
+  perform app_public.reject_proposal(v_proposal, 'no');
+  perform tests.become_superuser();
+  perform app_private.record_security_event('test', 'info', '{}', v_tenant);
+  insert into app_private.relay_cursors (tenant_id, consumer) values (v_tenant, 'test');
+  -- What the job makes of long histories; only who may read it matters here.
+  insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
+    min_effective_at, max_effective_at, debits, credits)
+  select v_tenant, 0, 0, true, tests.account(slug, a.code), 0, now(), now(), 1, 0
+  from (values ('ann'), ('bob')) as a (code);
+  insert into app_hidden.posting_block_entries (
+    tenant_id, level, account_id, block_no, effective_at, times, debits, credits)
+  select b.tenant_id, b.level, b.account_id, b.block_no, now(), array[now()], array[1], array[0]
+  from app_hidden.posting_blocks b
+  where b.tenant_id = v_tenant;
+end
+$$;
+select pg_temp.fill('acme');
+select pg_temp.fill('other');
+
+--------------------------------------------------------------------------------------------------
+-- What there is, and what each role gets of it
+
+create temp table relation on commit drop as
+select c.oid, c.oid::regclass::text as name, c.relkind,
+  case
+    when c.oid = 'app_public.tenants'::regclass then 'id'
+    when exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id') then 'tenant_id'
+  end as tenant_column,
+  (select quote_ident(a.attname) from pg_attribute a
+    where a.attrelid = c.oid and a.attnum > 0 and a.attidentity = '' and a.attgenerated = '' limit 1) as any_column,
+  array[0, 0]::bigint[] as rows
+from pg_class c
+where c.relnamespace in (
+    select n.oid from pg_namespace n where n.nspname in ('app_public', 'app_hidden', 'app_private', 'checks')
+  )
+  and c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and not c.relispartition;
+
+-- Rows of acme and of all others, as the role at hand sees them.
+create function pg_temp.rows_of(relation text, tenant_column text, tenant_id integer) returns bigint[]
+language plpgsql as $$
+declare
+  v_rows bigint[];
+begin
+  execute format('select array[count(*) filter (where %1$s), count(*) filter (where not %1$s)] from %2$s',
+    coalesce('coalesce(' || tenant_column || ' = ' || tenant_id || ', true)', 'true'), relation) into v_rows;
+  return v_rows;
+end
+$$;
+update relation r set rows = pg_temp.rows_of(r.name, r.tenant_column, tests.tenant('acme'));
+grant select on relation to public;
+
+-- An operator has no tenant in their session, and sees none of a tenant that the setting names either.
+create function pg_temp.become(role text, name text) returns void language sql as $$
+  select
+    tests.become(role, case when role <> 'operator' then tests.tenant('acme') end, tests.user_id(name)),
+    set_config('tallystick.tenant_id', tests.tenant('acme')::text, true)
+$$;
+
+-- One word for what a role reads of a relation.
+create function pg_temp.reads(role text, name text, r relation) returns text
+language plpgsql as $$
+declare
+  v_rows bigint[];
+begin
+  perform pg_temp.become(role, name);
+  v_rows := pg_temp.rows_of(r.name, r.tenant_column, tests.tenant('acme'));
+  perform tests.become_superuser();
+  return case
+    when r.tenant_column is not null and v_rows[2] > 0 then 'LEAK'
+    when v_rows[1] = 0 then 'none'
+    when r.tenant_column = 'tenant_id' and v_rows[1] = r.rows[1] then 'tenant'
+    when r.tenant_column is null and v_rows[1] = r.rows[1] then 'all'
+    else 'own'
+  end;
+exception when insufficient_privilege then
+  perform tests.become_superuser();
+  return 'refused';
+end
+$$;
+
+-- What a role writes to a relation, if anything: the commands that are not refused.
+create function pg_temp.writes(role text, name text, r relation) returns text
+language plpgsql as $$
+declare
+  v_command text;
+  v_done text[] := '{}';
+begin
+  foreach v_command in array array[
+    'insert into %1$s default values',
+    'update %1$s set %2$s = %2$s where %3$s', 'update %1$s set %2$s = %2$s where not %3$s',
+    'delete from %1$s where %3$s', 'delete from %1$s where not %3$s', 'truncate %1$s'
+  ] loop
+    begin
+      perform pg_temp.become(role, name);
+      execute format(v_command, r.name, r.any_column,
+        coalesce(r.tenant_column || ' = ' || tests.tenant('acme'), 'true'));
+      v_done := v_done || v_command;
+    exception
+      when insufficient_privilege then null;
+      -- A view that cannot be written at all says so before it looks at privileges.
+      when object_not_in_prerequisite_state or wrong_object_type then
+        if r.relkind <> 'v' or has_table_privilege('tallystick_' || role, r.oid, 'insert, update, delete, truncate')
+        then
+          v_done := v_done || v_command;
+        end if;
+      when others then v_done := v_done || (v_command || ' ' || sqlstate);
+    end;
+    perform tests.become_superuser();
+  end loop;
+  return nullif(array_to_string(v_done, '; '), '');
+end
+$$;
+
+select plan((select 3 + 3 * count(*) from expected)::integer);
+
+select is_empty(
+  'select name from relation except select relation from expected',
+  'every relation has its line in the table of this file');
+select is_empty('select relation from expected except select name from relation', 'and every line its relation');
+select is_empty(
+  'select c.oid::regclass from pg_class c where c.relispartition and c.relacl is not null
+    and exists (select from aclexplode(c.relacl) a where a.grantee <> c.relowner)',
+  'partitions are reached through their table alone');
+select ok(
+  e.has_rows = (r.rows[1] > 0 and (r.rows[2] > 0 or r.tenant_column is null)),
+  format('%s has rows to be tried on', e.relation))
+from expected e left join relation r on r.name = e.relation order by e.relation;
+select is(
+  (
+    select coalesce(string_agg(a.role || ':' || a.rows, ' ' order by a.role), '')
+    from (select p.role, pg_temp.reads(p.role, p.name, r) as rows from probed p) a
+    where a.rows <> 'refused'
+  ),
+  e.readers, format('who reads %s', e.relation))
+from expected e left join relation r on r.name = e.relation order by e.relation;
+select is(
+  (
+    select string_agg(a.role || ': ' || a.written, ' ' order by a.role)
+    from (select p.role, pg_temp.writes(p.role, p.name, r) as written from probed p) a
+  ),
+  null, format('nobody writes %s', e.relation))
+from expected e left join relation r on r.name = e.relation order by e.relation;
+
+select * from finish();
+rollback;
