@@ -194,10 +194,11 @@ begin
         coalesce(r.tenant_column || ' = ' || tests.tenant('acme'), 'true'));
       v_done := v_done || v_command;
     exception
-      when insufficient_privilege then null;
-      -- A view that cannot be written at all says so before it looks at privileges.
-      when object_not_in_prerequisite_state or wrong_object_type then
-        if r.relkind <> 'v' or has_table_privilege('tallystick_' || role, r.oid, 'insert, update, delete, truncate')
+      -- A view that cannot be written at all says so before it looks at privileges; and where row level
+      -- security alone has refused, the grant is missing as the first wall.
+      when insufficient_privilege or object_not_in_prerequisite_state or wrong_object_type then
+        if has_table_privilege('tallystick_' || role, r.oid, 'insert, update, delete, truncate')
+          or has_any_column_privilege('tallystick_' || role, r.oid, 'insert, update')
         then
           v_done := v_done || v_command;
         end if;
