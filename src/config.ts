@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { fileKeys, fixedKeys, type KeyProvider, parseKeyRing, readKeyFile } from "./crypto/keys.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
 
 /** What the environment decides, read and checked once. Nothing else reads process.env. */
@@ -15,6 +16,8 @@ export interface Config {
   port: number;
   dataDir: string;
   jwtSecret: string;
+  /** The keys of encrypted fields. */
+  fieldKeys: KeyProvider;
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
   apiPoolSize: number;
@@ -59,6 +62,22 @@ const trustProxy = z
   })
   .transform((text) => (text === "false" ? false : /^\d+$/.test(text) ? Number(text) : splitList(text)));
 
+/** Runs a check that throws what is wrong, as the end of a sentence about the setting. */
+const checkedBy = <T>(check: (text: string) => T): z.ZodType<T, string> =>
+  z.string().transform((text, context) => {
+    try {
+      return check(text);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
+
+const keyFile = checkedBy((path) => {
+  readKeyFile(path);
+  return fileKeys(path);
+});
+
 const environment = z.object({
   NODE_ENV: oneOf(["development", "test", "production"] as const).default("development"),
   DATABASE_URL: postgresUrl,
@@ -68,6 +87,8 @@ const environment = z.object({
   PORT: integer(0, 65535).default(5678),
   TALLYSTICK_DATA_DIR: z.string().default(".data"),
   TALLYSTICK_JWT_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
+  TALLYSTICK_FIELD_KEYS: checkedBy(parseKeyRing).optional(),
+  TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
@@ -94,6 +115,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   const parsed = environment.safeParse(given);
   const problems = parsed.error?.issues.map((issue) => `${issue.path.join(".")} ${issue.message}.`) ?? [];
   const values = parsed.data;
+  if (given["TALLYSTICK_FIELD_KEYS"] && given["TALLYSTICK_FIELD_KEY_FILE"]) {
+    problems.push("TALLYSTICK_FIELD_KEYS and TALLYSTICK_FIELD_KEY_FILE exclude each other.");
+  }
   if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
@@ -107,6 +131,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDir,
     // Outside production a secret is made once and kept beside the embedded database.
     jwtSecret: values.TALLYSTICK_JWT_SECRET ?? loadSecrets(dataDir).jwtSecret,
+    fieldKeys:
+      values.TALLYSTICK_FIELD_KEY_FILE ??
+      fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
@@ -123,6 +150,9 @@ function missingInProduction(given: Record<string, string | undefined>): string[
   const problems: string[] = [];
   if (given["TALLYSTICK_JWT_SECRET"] === undefined) {
     problems.push("TALLYSTICK_JWT_SECRET is required in production (32 characters or more).");
+  }
+  if (given["TALLYSTICK_FIELD_KEYS"] === undefined && given["TALLYSTICK_FIELD_KEY_FILE"] === undefined) {
+    problems.push("TALLYSTICK_FIELD_KEYS or TALLYSTICK_FIELD_KEY_FILE is required in production.");
   }
   const urls = ["DATABASE_URL", "TALLYSTICK_API_DATABASE_URL", "TALLYSTICK_WORKER_DATABASE_URL"];
   if (urls.every((name) => given[name] === undefined)) {

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
+import { keysCommand } from "./commands/keys.ts";
 import { tenantCommand } from "./commands/tenant.ts";
 import { tokenCommand } from "./commands/token.ts";
 import { trialBalanceCommand } from "./commands/trial_balance.ts";
@@ -31,6 +32,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(migrateCommand(ledgers))
     .addCommand(tenantCommand(ledgers))
     .addCommand(tokenCommand(ledgers))
+    .addCommand(keysCommand(ledgers))
     .addCommand(importCommand(ledgers))
     .addCommand(exportCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))

@@ -59,6 +59,7 @@ const argumentTexts: Record<string, string> = {
   memberSetId: "The id of the set that is part of it.",
   "createAccountSet.code": "The code, 1 to 200 characters, unique among the sets.",
   periodId: "The id of the period.",
+  "proposeConversion.amount": "How much is given, in minor units.",
   proposalId: "The id of the proposal.",
   reason: "Why, in words: 1 to 1000 characters.",
   expiresAt: "Until when it may be approved, within 90 days; seven days from now if left out.",

@@ -35,6 +35,7 @@ const callers: Record<string, string> = {
   postPendingTransaction: "teller accountant admin",
   postTransaction: "teller accountant admin",
   postTransactions: "teller accountant admin",
+  proposeConversion: "teller accountant admin",
   proposeTransaction: "teller accountant admin",
   rebuildBalances: "admin",
   rejectProposal: "accountant admin",

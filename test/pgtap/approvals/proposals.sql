@@ -1,6 +1,6 @@
 -- Four eyes: a transaction is proposed by one person and approved by another.
 begin;
-select plan(58);
+select plan(73);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -233,12 +233,80 @@ insert into made values ('reversal', pg_temp.propose(
 select matches(pg_temp.approve(pg_temp.made('part')), '^[0-9a-f-]{36}$', 'so does one that posts a part');
 select is((tests.counters('acme', 'ann'))[4], 0.0, 'which releases the rest');
 select matches(pg_temp.approve(pg_temp.made('reversal')), '^[0-9a-f-]{36}$', 'and one that reverses');
-select is(
-  (select array_agg(distinct c.name) from (
-    select 'approvals_that_do_not_fit' as name from checks.approvals_that_do_not_fit) c),
-  null, 'all of them posted what was proposed');
 
+--------------------------------------------------------------------------------------------------
+-- What the threshold refuses is approved: a transaction, a reversal, a conversion
+
+select tests.open_account('acme', c.code, c.type::app_public.account_type, c.currency)
+from (values
+  ('trading', 'equity', 'EUR'), ('trading', 'equity', 'USD'), ('rounding', 'equity', 'USD'),
+  ('wallet', 'liability', 'EUR'), ('wallet', 'liability', 'USD')
+) as c (code, type, currency);
+select tests.post('acme', 'cash', 'wallet', 50000);
+select tests.as_tenant(
+  tests.tenant('acme'), $$select app_public.set_exchange_rate('EUR', 'USD', 1.25, '2020-01-01Z')$$);
+insert into made values ('large', tests.post('acme', 'cash', 'equity', 2000)::text);
+insert into app_public.transaction_thresholds (tenant_id, currency, approval_amount, second_factor_amount)
+values (tests.tenant('acme'), 'EUR', 1000, 5000);
+
+create function pg_temp.convert(function text, reason text)
+returns text
+language sql
+as $$
+  select format('app_public.%s(%L, %L, 4000, ''trading'', ''rounding''%s, idempotency_key => ''fx'')',
+    function, tests.account('acme', 'wallet'), tests.account('acme', 'wallet', 'USD'), reason)
+$$;
+select is(
+  pg_temp.answer('accountant', 'abe', format('select (app_public.post_transaction(%L)).transaction_id',
+    tests.item(postings => tests.lines('acme', 'cash', 'equity', 1000)))),
+  'LG405', 'from the threshold on nobody posts alone');
+select is(
+  pg_temp.answer('accountant', 'abe', format('select (app_public.reverse_transaction(%L)).transaction_id', pg_temp.made('large'))),
+  'LG405', 'nor reverses');
+select is(
+  pg_temp.answer('accountant', 'abe', 'select (' || pg_temp.convert('post_conversion', '') || ').transaction_id'),
+  'LG405', 'nor converts');
+insert into made values
+  ('large posting', pg_temp.propose(
+    tests.item(postings => tests.lines('acme', 'cash', 'equity', 1000)), 'accountant', 'abe')),
+  ('large reversal', pg_temp.propose(tests.item(reverses_id => pg_temp.made('large')::uuid), 'accountant', 'abe')),
+  ('large conversion', pg_temp.answer('accountant', 'abe',
+    'select (' || pg_temp.convert('propose_conversion', ', ''why''') || ').id'));
+select is(
+  pg_temp.answer('accountant', 'abe', 'select (' || pg_temp.convert('propose_conversion', ', ''why''') || ').id'),
+  pg_temp.made('large conversion'), 'a conversion is proposed once under its key');
+select is(
+  pg_temp.answer('accountant', 'abe', 'select (' || replace(pg_temp.convert('propose_conversion', ', ''why'''), '4000', '4001') || ').id'),
+  'LG501', 'and another one under the same key is refused');
+select is(
+  pg_temp.answer('accountant', 'abe', 'select (' || replace(pg_temp.convert('propose_conversion', ', ''why'''), 'trading', 'none') || ').id'),
+  'LG501', 'whatever it differs in');
+select is(
+  pg_temp.answer('accountant', 'abe', replace(replace(
+    'select (' || pg_temp.convert('propose_conversion', ', ''why''') || ').id', '''trading''', '''none'''), '''fx''', '''fx2''')),
+  'LG343', 'one that could not be posted is refused as its posting is');
+select matches(pg_temp.approve(pg_temp.made(m)), '^[0-9a-f-]{36}$', 'two people do: ' || m)
+from unnest(array['large posting', 'large reversal', 'large conversion']) m;
+select is(
+  (select c.bought_amount from app_public.conversions c where c.transaction_id = (
+    select d.transaction_id from app_public.proposal_decisions d
+    where d.proposal_id = pg_temp.made('large conversion')::uuid)),
+  5000::app_public.amount, 'a conversion at the rate of the moment');
+select is(
+  pg_temp.propose(tests.item(postings => tests.lines('acme', 'cash', 'equity', 5000)), 'accountant', 'abe'),
+  'LG406', 'who proposes needs the second factor that posting needs');
+update app_private.sessions set second_factor_at = now() where user_id = tests.user_id('abe');
+insert into made values ('larger', pg_temp.propose(
+  tests.item(postings => tests.lines('acme', 'cash', 'equity', 5000)), 'accountant', 'abe'));
+select is(pg_temp.approve(pg_temp.made('larger')), 'LG406', 'so does who approves');
+update app_private.sessions set second_factor_at = now() where user_id = tests.user_id('zoe');
+select matches(pg_temp.approve(pg_temp.made('larger')), '^[0-9a-f-]{36}$', 'and with it approves');
+select is_empty('select * from checks.approvals_that_do_not_fit', 'all of them posted what was proposed');
+select is_empty('select * from checks.transactions_without_approval', 'and what had to be approved was');
+
+--------------------------------------------------------------------------------------------------
 -- Nothing of it changes
+
 select throws_ok('update app_public.transaction_proposals set reason = ''x''', 'LG319', null, 'a proposal never changes');
 select throws_ok('delete from app_public.proposal_decisions', 'LG319', null, 'nor does a decision');
 select throws_ok('truncate app_public.proposed_postings', 'LG319', null, 'nor what was proposed');
