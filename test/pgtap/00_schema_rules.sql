@@ -17,10 +17,22 @@ where c.relkind in ('r', 'p');
 create temp view tenant_tables as
 select * from our_tables
 where name not in (
-  'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
-  'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events', 'app_private.encrypted_columns',
-  'app_private.user_contacts', 'app_private.kyc_case_moves'
+  'app_private.audit_retention',
+  'app_private.encrypted_columns',
+  'app_private.kyc_case_moves',
+  'app_private.operators',
+  'app_private.rate_limit_counters',
+  'app_private.security_event_cursor',
+  'app_private.security_events',
+  'app_private.sessions',
+  'app_private.user_contacts',
+  'app_public.grantable_permissions',
+  'app_public.iso_currencies',
+  'app_public.permissions',
+  'app_public.refusals',
+  'app_public.security_event_kinds',
+  'app_public.tenants',
+  'app_public.users'
 );
 
 create temp view our_functions as
@@ -38,7 +50,9 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
   ('execute', 'app_hidden.authorize_reading', 'staff'),
+  ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
   ('execute', 'app_hidden.balance_of', 'signed-in'),
+  ('execute', 'app_hidden.count_hits', 'anonymous'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),
@@ -51,10 +65,12 @@ insert into granted values
   ('execute', 'app_hidden.hasten_kyc_check', 'anonymous'),
   ('execute', 'app_hidden.kyc_level_at', 'signed-in'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in'),
+  ('execute', 'app_hidden.record_refusals', 'signed-in anonymous partner operator'),
   ('execute', 'app_hidden.refusal_catalog', 'anonymous'),
   ('execute', 'app_hidden.reveal_customer_detail', 'customer accountant admin'),
   ('execute', 'app_hidden.reveal_kyc_evidence', 'customer accountant admin'),
   ('execute', 'app_hidden.set_customer_details', 'customer teller admin'),
+  ('execute', 'app_hidden.slug_of_tenant', 'auditor admin operator'),
   ('execute', 'app_hidden.submit_kyc_evidence', 'customer teller admin'),
   ('execute', 'app_hidden.total_of', 'signed-in'),
   ('execute', 'app_hidden.versions_at', 'signed-in'),
@@ -63,11 +79,16 @@ insert into granted values
   ('execute', 'app_private.expire_pending', 'worker'),
   ('execute', 'app_private.fold_postings', 'worker'),
   ('execute', 'app_private.kyc_check_evidence', 'worker'),
+  ('execute', 'app_private.make_audit_partitions', 'worker'),
   ('execute', 'app_private.record_kyc_check', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
+  ('execute', 'app_private.retire_audit_partition', 'worker'),
+  ('execute', 'app_private.set_audit_retention', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
+  ('execute', 'app_private.take_security_events', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
@@ -146,14 +167,20 @@ insert into granted values
   ('select', 'app_hidden.posting_block_entries', 'signed-in'),
   ('select', 'app_hidden.posting_blocks', 'signed-in'),
   ('select', 'app_private.approval_thresholds', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries', 'auditor admin operator'),
+  ('select', 'app_private.audit_entries_default.at', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries_default.id', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries_default.tenant_id', 'accountant auditor admin'),
   ('select', 'app_private.carried_residues', 'accountant auditor admin'),
   ('select', 'app_private.open_reservations', 'signed-in'),
   ('select', 'app_private.outflow_windows', 'accountant auditor admin'),
+  ('select', 'app_private.security_events', 'auditor admin operator'),
   ('select', 'app_public.account_balances', 'signed-in'),
   ('select', 'app_public.account_set_members', 'staff'),
   ('select', 'app_public.account_sets', 'staff'),
   ('select', 'app_public.accounting_periods', 'staff'),
   ('select', 'app_public.accounts', 'signed-in'),
+  ('select', 'app_public.audit_entries', 'auditor admin operator'),
   ('select', 'app_public.closing_transactions', 'staff'),
   ('select', 'app_public.conversions', 'signed-in'),
   ('select', 'app_public.currencies', 'signed-in'),
@@ -174,6 +201,8 @@ insert into granted values
   ('select', 'app_public.proposed_postings', 'staff'),
   ('select', 'app_public.refusals', 'signed-in anonymous'),
   ('select', 'app_public.role_permissions', 'signed-in partner'),
+  ('select', 'app_public.security_event_kinds', 'auditor admin operator'),
+  ('select', 'app_public.security_events', 'auditor admin operator'),
   ('select', 'app_public.tenants', 'signed-in'),
   ('select', 'app_public.transaction_proposals', 'staff'),
   ('select', 'app_public.transaction_thresholds', 'staff'),
@@ -181,6 +210,7 @@ insert into granted values
   ('select', 'app_public.users', 'signed-in partner operator'),
   ('select', 'checks.account_sets_in_a_circle', 'accountant auditor admin'),
   ('select', 'checks.approvals_that_do_not_fit', 'accountant auditor admin'),
+  ('select', 'checks.audit_entries_without_partition', 'accountant auditor admin'),
   ('select', 'checks.balances_that_differ', 'accountant auditor admin'),
   ('select', 'checks.balances_unlike_their_account', 'accountant auditor admin'),
   ('select', 'checks.broken_posting_chains', 'accountant auditor admin'),
@@ -325,15 +355,17 @@ select is_empty(
   'every foreign key has an index that starts with its first columns');
 select is_empty(
   $$select t.name, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
-    where not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
+    where not (select p.relispartition from pg_class p where p.oid = t.oid)
+      and (not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
       when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
       when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
-      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$')$$,
-  'constraints are named after their table, a check by its rule in words');
+      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$'))$$,
+  'constraints are named after their table (a partition has those of its parent), a check by its rule in words');
 select is_empty(
   $$select i.indexrelid::regclass from pg_index i join our_tables t on t.oid = i.indrelid
     join pg_class c on c.oid = i.indexrelid
-    where not starts_with(c.relname, t.relname || '_') or c.relname !~ '_(pkey|key|idx)$'$$,
+    where not c.relispartition
+      and (not starts_with(c.relname, t.relname || '_') or c.relname !~ '_(pkey|key|idx)$')$$,
   'so are indexes');
 select is_empty(
   $$select t.name, g.tgname from pg_trigger g join our_tables t on t.oid = g.tgrelid

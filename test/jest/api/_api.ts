@@ -87,6 +87,7 @@ export async function bootApi(
     TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
     DATABASE_URL: db.urls.owner,
     TALLYSTICK_RATE_LIMIT_PER_MINUTE: "100000",
+    TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "100000",
     ...settings,
   });
   server = await startApi({ config, databaseUrl: db.urls.api, log });

@@ -52,7 +52,7 @@ describe("headers", () => {
   test("the usual protections are set, and the server does not tell what it is", async () => {
     const { headers } = await api.ask(query);
     expect(headers.get("x-content-type-options")).toBe("nosniff");
-    expect(headers.get("content-security-policy")).toContain("default-src 'self'");
+    expect(headers.get("content-security-policy")).toContain("default-src 'none'");
     expect(headers.get("strict-transport-security")).toContain("max-age");
     expect(headers.get("x-powered-by")).toBeNull();
   });

@@ -102,6 +102,34 @@ describe("loadConfig", () => {
     expect(message).toContain("DATABASE_URL is required in production");
   });
 
+  test("derives the rate limits from one number, and takes each by itself", () => {
+    const { rateLimits } = loadConfig(development);
+    expect(rateLimits).toEqual({ user: 600, address: 600, key: 600, tenant: 12_000, signIn: 20 });
+    const given = loadConfig({
+      ...development,
+      TALLYSTICK_RATE_LIMIT_PER_MINUTE: "50",
+      TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE: "7",
+      TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "5",
+    });
+    expect(given.rateLimits).toEqual({ user: 50, address: 7, key: 50, tenant: 1_000, signIn: 5 });
+    for (const bad of ["0", "-1", "1.5", "many", "9999999999"]) {
+      expect(problemsOf({ TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE: bad })).toContain("a whole number from 1");
+    }
+  });
+
+  test("takes any operation, opens /metrics and stops at once only where it is told so, or in development", () => {
+    expect(loadConfig(development)).toMatchObject({
+      persistedOperations: undefined,
+      allowAnyOperation: false,
+      maxQueryCost: 50_000,
+      drainSeconds: 0,
+      metricsToken: undefined,
+    });
+    expect(problemsOf({ TALLYSTICK_ALLOW_ANY_OPERATION: "yes" })).toContain("should be true or false");
+    expect(problemsOf({ TALLYSTICK_METRICS_TOKEN: "short" })).toContain("16 characters or more");
+    expect(problemsOf({ TALLYSTICK_DRAIN_SECONDS: "301" })).toContain("a whole number from 0 to 300");
+  });
+
   test("reads lists, numbers and addresses", () => {
     const config = loadConfig({
       ...production,

@@ -10,24 +10,29 @@ begin;
 create temp table expected (
   relation text primary key,
   -- role:rows, all other roles being refused. Rows: tenant = all of the own tenant's and no other; own = some
-  -- of these; all = everybody's; none = no row, without a refusal.
+  -- of these; all = those of all tenants; nobodys = those of no tenant; none = no row, without a refusal.
   readers text not null,
   -- False where these books have no such rows.
   has_rows boolean not null default true
 ) on commit drop;
 insert into expected values
+  ('app_hidden.customer_details', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_hidden.open_reservations', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_hidden.posting_block_entries', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_hidden.posting_blocks', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
-  ('app_hidden.customer_details', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_private.approval_thresholds', ''),
+  ('app_private.audit_entries', ''),
+  ('app_private.audit_retention', ''),
+  ('app_private.audit_retirements', ''),
   ('app_private.carried_residues', ''),
   ('app_private.encrypted_columns', ''),
   ('app_private.kyc_case_moves', ''),
   ('app_private.open_reservations', ''),
   ('app_private.operators', ''),
   ('app_private.outflow_windows', ''),
+  ('app_private.rate_limit_counters', ''),
   ('app_private.relay_cursors', ''),
+  ('app_private.security_event_cursor', ''),
   ('app_private.security_events', ''),
   ('app_private.sensitive_reads', ''),
   ('app_private.sessions', ''),
@@ -37,6 +42,7 @@ insert into expected values
   ('app_public.account_sets', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.accounting_periods', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.accounts', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.audit_entries', 'admin:tenant auditor:tenant operator:nobodys'),
   ('app_public.closing_transactions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.conversions', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.currencies', 'accountant:tenant admin:tenant auditor:tenant customer:tenant teller:tenant'),
@@ -57,6 +63,8 @@ insert into expected values
   ('app_public.proposed_postings', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.refusals', 'accountant:all admin:all anonymous:all auditor:all customer:all teller:all'),
   ('app_public.role_permissions', 'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.security_event_kinds', 'admin:all auditor:all operator:all'),
+  ('app_public.security_events', 'admin:tenant auditor:tenant operator:all'),
   ('app_public.tenants', 'accountant:own admin:own auditor:own customer:own teller:own'),
   ('app_public.transaction_proposals', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.transaction_thresholds', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
@@ -105,7 +113,8 @@ begin
   perform tests.become('accountant', v_tenant, tests.user_id('abe'));
   perform app_public.reject_proposal(v_proposal, 'no');
   perform tests.become_superuser();
-  perform app_private.record_security_event('test', 'info', '{}', v_tenant);
+  perform app_private.record_security_event(k.kind, 'info', '{}', v_tenant)
+  from app_public.security_event_kinds k where not k.is_for_operators limit 1;
 end
 $$;
 select pg_temp.fill('acme');
@@ -144,6 +153,7 @@ begin
         when a.attname = 'tenant_id' then tests.tenant(slug)::text
         when t.typname = 'uuid' then 'tests.user_id(n.name)'
         when t.typcategory = 'S' then 'n.name'
+        when t.typname = 'bytea' then 'convert_to(n.name, ''UTF8'')'
         when t.typcategory = 'E' then format('(enum_range(null::%s))[1]', format_type(t.oid, null))
         else format('%L::%s', case
           when t.typcategory in ('A', 'R') then case t.typcategory when 'A' then '{}' else 'empty' end
@@ -160,9 +170,9 @@ begin
     join pg_type t on t.oid = coalesce(nullif(d.typbasetype, 0), d.oid)
     where a.attrelid = v_table and a.attnum > 0 and not a.attisdropped and a.attidentity = '' and a.attgenerated = ''
       and (a.attnotnull and not a.atthasdef or t.typname = 'uuid');
-    execute format(
+    execute case when v_columns is null then format('insert into %s default values', v_table) else format(
       'insert into %s (%s) select %s from (values (''ann''), (''bob'')) as n (name)',
-      v_table, v_columns, v_values);
+      v_table, v_columns, v_values) end;
   end loop;
 end
 $$;
@@ -196,7 +206,7 @@ select c.oid, c.oid::regclass::text as name, c.relkind,
   end as tenant_column,
   (select quote_ident(a.attname) from pg_attribute a
     where a.attrelid = c.oid and a.attnum > 0 and a.attidentity = '' and a.attgenerated = '' limit 1) as any_column,
-  array[0, 0]::bigint[] as rows
+  array[0, 0, 0]::bigint[] as rows
 from pg_class c
 where c.relnamespace in (
     select n.oid from pg_namespace n where n.nspname in ('app_public', 'app_hidden', 'app_private', 'checks')
@@ -204,14 +214,22 @@ where c.relnamespace in (
   and c.relkind in ('r', 'p', 'v', 'm', 'f')
   and not c.relispartition;
 
--- Rows of acme and of all others, as the role at hand sees them.
+create temp table tenant on commit drop as select t.id from app_public.tenants t;
+grant select on tenant to public;
+
+-- Rows of acme, of others and of no tenant, as the role at hand sees them; all are ours where there are no tenants.
 create function pg_temp.rows_of(relation text, tenant_column text, tenant_id integer) returns bigint[]
 language plpgsql as $$
 declare
   v_rows bigint[];
 begin
-  execute format('select array[count(*) filter (where %1$s), count(*) filter (where not %1$s)] from %2$s',
-    coalesce('coalesce(' || tenant_column || ' = ' || tenant_id || ', true)', 'true'), relation) into v_rows;
+  execute format(
+    'select array[
+      count(*) filter (where %1$s is not distinct from %2$s),
+      count(*) filter (where %1$s <> %2$s and %1$s in (select t.id from tenant t)),
+      count(*) filter (where %1$s is null or %1$s not in (select t.id from tenant t))
+    ] from %3$s',
+    coalesce(tenant_column, tenant_id::text), tenant_id, relation) into v_rows;
   return v_rows;
 end
 $$;
@@ -223,11 +241,9 @@ select r.name, format('accountant:%1$s admin:%1$s auditor:%1$s', case when r.row
   r.rows[1] > 0
 from relation r where r.name like 'checks.%';
 
--- An operator has no tenant in their session, and sees none of a tenant that the setting names either.
+-- An operator has no tenant.
 create function pg_temp.become(role text, name text) returns void language sql as $$
-  select
-    tests.become(role, case when role <> 'operator' then tests.tenant('acme') end, tests.user_id(name)),
-    set_config('tallystick.tenant_id', tests.tenant('acme')::text, true)
+  select tests.become(role, case when role <> 'operator' then tests.tenant('acme') end, tests.user_id(name))
 $$;
 
 -- One word for what a role reads of a relation.
@@ -235,15 +251,19 @@ create function pg_temp.reads(role text, name text, r relation) returns text
 language plpgsql as $$
 declare
   v_rows bigint[];
+  v_all bigint[];
 begin
+  -- Anew each time: some reading leaves a row of its own.
+  v_all := pg_temp.rows_of(r.name, r.tenant_column, tests.tenant('acme'));
   perform pg_temp.become(role, name);
   v_rows := pg_temp.rows_of(r.name, r.tenant_column, tests.tenant('acme'));
   perform tests.become_superuser();
   return case
-    when r.tenant_column is not null and v_rows[2] > 0 then 'LEAK'
-    when v_rows[1] = 0 then 'none'
-    when r.tenant_column = 'tenant_id' and v_rows[1] = r.rows[1] then 'tenant'
-    when r.tenant_column is null and v_rows[1] = r.rows[1] then 'all'
+    when v_rows = array[0, 0, 0]::bigint[] then 'none'
+    when v_rows = v_all and (v_all[2] > 0 or r.tenant_column is null) then 'all'
+    when v_rows[2] > 0 then 'LEAK'
+    when v_rows[1] = 0 then 'nobodys'
+    when r.tenant_column = 'tenant_id' and v_rows[1] = v_all[1] then 'tenant'
     else 'own'
   end;
 exception when insufficient_privilege then
