@@ -1,1 +1,5 @@
 -- The migration being written. See migrations/README.md.
+---- audit ----
+
+--!include audit/security_event_kinds.sql
+--!include audit/record_read.sql
