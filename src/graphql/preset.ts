@@ -8,6 +8,7 @@ import type { GraphQLError } from "postgraphile/graphql";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
+import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
 import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
@@ -65,6 +66,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     ResultRelationsPlugin,
     InvitationsPlugin,
     IdentityPlugin,
+    ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
     CustomerDetailsPlugin,

@@ -185,7 +185,14 @@ function limitsWith(limits: Partial<Config["rateLimits"]>, countHits: CountHits)
 describe("the limits of a caller", () => {
   const tokens = secretKeys(secret);
   const request = (userId: string, tenantId: number) => {
-    const token = signToken({ keys: tokens, tenantId, role: "teller", userId, sessionId: userId, expiresInSeconds: 60 });
+    const token = signToken({
+      keys: tokens,
+      tenantId,
+      role: "teller",
+      userId,
+      sessionId: userId,
+      expiresInSeconds: 60,
+    });
     return { headers: { authorization: `Bearer ${token}` }, ip: "192.0.2.1", app: { get: () => false } };
   };
   const user = (n: number): string => `00000000-0000-7000-8000-00000000000${n}`;
