@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
 import type { GraphQLSchema } from "postgraphile/graphql";
+import { type RefusalRecorder, startRefusalRecorder } from "./audit/refusal_recorder.ts";
 import type { Config } from "./config.ts";
 import { findFaults } from "./graphql/check_documents.ts";
 import { loadOperationRules, type OperationRules } from "./graphql/operations.ts";
@@ -15,15 +16,21 @@ import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
-import { claimsOf } from "./http/authenticate.ts";
+import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
+import { upgradeAddress } from "./http/client_address.ts";
 import { countInDatabase } from "./http/count_hits.ts";
 import { makeMetrics } from "./http/metrics.ts";
-import { makeRateLimits } from "./http/rate_limits.ts";
+import { makeRateLimits, type RateLimits } from "./http/rate_limits.ts";
 import { requestIdOf } from "./http/request_id.ts";
 import { makeHttpServer } from "./http/serve_http.ts";
-import { tokenKey } from "./http/tokens.ts";
+import { type TokenKeys, tokenKeysOf } from "./http/token_keys.ts";
 import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
+import { callAsAuthenticator } from "./identity/database.ts";
+import { makeGate } from "./identity/gate.ts";
+import { type Identity, makeIdentity } from "./identity/identity.ts";
+import { makePasswords } from "./identity/passwords.ts";
+import { type Mailer, missingMailer } from "./mailer.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
 
 /** A part of the process that runs until it is stopped. */
@@ -39,20 +46,41 @@ export interface ApiOptions {
   /** The URL of the login tallystick_api. */
   databaseUrl: string;
   log: Logger;
+  /** Default: none, and the log says so when there is something to send. */
+  mailer?: Mailer;
 }
 
 /** Starts the HTTP server: GraphQL at /graphql, subscriptions there too, and what operations need. */
-export async function startApi({ config, databaseUrl, log }: ApiOptions): Promise<RunningPart> {
+export async function startApi({
+  config,
+  databaseUrl,
+  log,
+  mailer = missingMailer(log),
+}: ApiOptions): Promise<RunningPart> {
   const operationRules = loadOperationRules(config);
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
   // Counting never waits for requests, nor they for it.
   const counterPool = openPool({ databaseUrl, max: 1, pipeline: true, log, timeoutMs: 2_000 });
+  const recorder = startRefusalRecorder({ pool, log });
   const pools = [pool, subscriberPool, counterPool];
-  const closePools = async (): Promise<void> => void (await Promise.all(pools.map((one) => one.end())));
+  const closePools = async (): Promise<void> => {
+    await recorder.stop();
+    await Promise.all(pools.map((one) => one.end()));
+  };
   try {
     await checkLogin(pool);
-    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, closePools });
+    return await serve({
+      config,
+      log,
+      operationRules,
+      pool,
+      subscriberPool,
+      counterPool,
+      recorder,
+      mailer,
+      closePools,
+    });
   } catch (error) {
     await closePools();
     throw error;
@@ -66,15 +94,18 @@ interface ServeOptions {
   pool: pg.Pool;
   subscriberPool: pg.Pool;
   counterPool: pg.Pool;
+  recorder: RefusalRecorder;
+  mailer: Mailer;
   closePools: () => Promise<void>;
 }
 
 async function serve(options: ServeOptions): Promise<RunningPart> {
-  const { config, log, operationRules, pool, subscriberPool, counterPool, closePools } = options;
+  const { config, log, operationRules, pool, subscriberPool, counterPool, recorder, mailer, closePools } = options;
   const refusals = await loadRefusals(pool);
-  const key = tokenKey(config.jwtSecret);
+  const keys = tokenKeysOf(config);
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
+  const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -86,17 +117,34 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       operationRules,
       maxCost: config.maxQueryCost,
       onError: (code) => metrics.errors.inc({ code }),
+      report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ claims: claimsOf(expressv4.req), requestId: requestIdOf(expressv4.req) })
+          ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
+              address: ws?.request ? upgradeAddress(app, ws.request) : "",
+              userAgent: null,
+              fieldKeys: config.fieldKeys,
+              identity,
             }),
     }),
   );
   const isStopping = (): boolean => stopping;
-  const app = makeApp({ config, pool, key, refusals, rateLimits, operationRules, metrics, log, isStopping });
+  const app = makeApp({
+    config,
+    pool,
+    keys,
+    identity,
+    refusals,
+    rateLimits,
+    operationRules,
+    metrics,
+    recorder,
+    log,
+    isStopping,
+  });
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
@@ -107,8 +155,9 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     app,
     server,
     serv,
-    key,
+    keys,
     refusals,
+    recorder,
     corsOrigins: config.corsOrigins,
     rateLimits,
     operationRules,
@@ -130,6 +179,29 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     await closePools();
   };
   return { url: `http://${config.host}:${port}`, stop };
+}
+
+interface IdentityOptions {
+  config: Config;
+  pool: pg.Pool;
+  keys: TokenKeys;
+  rateLimits: RateLimits;
+  mailer: Mailer;
+  log: Logger;
+}
+
+function startIdentity({ config, pool, keys, rateLimits, mailer, log }: IdentityOptions): Identity {
+  const { argon2, hashing, fieldKeys, lifetimes } = config;
+  return makeIdentity({
+    call: callAsAuthenticator(pool),
+    passwords: makePasswords({ cost: argon2, gate: makeGate(hashing) }),
+    fieldKeys,
+    tokenKeys: keys,
+    mailer,
+    log,
+    lifetimes,
+    admit: ({ address }) => rateLimits.admitSignIn(address),
+  });
 }
 
 interface PoolOptions {

@@ -1,6 +1,8 @@
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { fileKeys, fixedKeys, type KeyProvider, parseKeyRing, readKeyFile } from "./crypto/keys.ts";
+import { readTokenKeys, type TokenKeys } from "./http/token_keys.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
 
 /** What the environment decides, read and checked once. Nothing else reads process.env. */
@@ -16,8 +18,20 @@ export interface Config {
   port: number;
   dataDir: string;
   jwtSecret: string;
+  /** The key set that signs access tokens; undefined: the secret does. */
+  jwtKeys: TokenKeys | undefined;
+  /** How long access tokens and idle sessions last. */
+  lifetimes: { accessTokenSeconds: number; idleSeconds: number };
+  /** What hashing a password costs, with Argon2id. */
+  argon2: { memoryKib: number; passes: number };
+  /** How many passwords are hashed at a time, and how many wait. */
+  hashing: { concurrency: number; queue: number };
   /** The keys of encrypted fields. */
   fieldKeys: KeyProvider;
+  /** The provider that verifies customers. Undefined: nobody is asked, and cases wait. */
+  kycProvider: { url: string; secret: string } | undefined;
+  /** Also the secret of the simulated provider. */
+  kycProviderSecret: string | undefined;
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
   apiPoolSize: number;
@@ -37,6 +51,8 @@ export interface Config {
   drainSeconds: number;
   /** What GET /metrics asks for. Undefined: open, and in production closed. */
   metricsToken: string | undefined;
+  /** For how many months the audit trail is kept. Undefined: for ever. */
+  auditRetentionMonths: number | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -47,6 +63,13 @@ const postgresUrl = z
     error: "should be a URL such as postgres://user:password@host:5432/database",
   })
   .optional();
+
+const httpUrl = z
+  .string()
+  .refine((text) => /^https?:\/\//.test(text) && URL.canParse(text), {
+    error: "should be a URL such as https://kyc.example.com/v1",
+  })
+  .transform((text) => text.replace(/\/$/, ""));
 
 const integer = (low: number, high: number): z.ZodType<number, string> =>
   z
@@ -101,8 +124,17 @@ const environment = z.object({
   PORT: integer(0, 65535).default(5678),
   TALLYSTICK_DATA_DIR: z.string().default(".data"),
   TALLYSTICK_JWT_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
+  TALLYSTICK_JWT_KEYS: checkedBy(readTokenKeys).optional(),
+  TALLYSTICK_ACCESS_TOKEN_MINUTES: integer(1, 60).default(10),
+  TALLYSTICK_SESSION_IDLE_HOURS: integer(1, 8760).default(24),
+  TALLYSTICK_ARGON2_MEMORY_KIB: integer(8, 4_194_304).default(47_104),
+  TALLYSTICK_ARGON2_PASSES: integer(1, 100).default(2),
+  TALLYSTICK_HASHING_CONCURRENCY: integer(1, 64).default(availableParallelism() < 4 ? 1 : 2),
+  TALLYSTICK_HASHING_QUEUE: integer(0, 10_000).default(100),
   TALLYSTICK_FIELD_KEYS: checkedBy(parseKeyRing).optional(),
   TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
+  TALLYSTICK_KYC_PROVIDER_URL: httpUrl.optional(),
+  TALLYSTICK_KYC_PROVIDER_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
@@ -118,6 +150,8 @@ const environment = z.object({
   TALLYSTICK_MAX_QUERY_COST: integer(1, 999_999_999).default(50_000),
   TALLYSTICK_DRAIN_SECONDS: integer(0, 300).default(0),
   TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
+  // PCI DSS wants a year of it; the database refuses less, too.
+  TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -141,9 +175,16 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (given["TALLYSTICK_FIELD_KEYS"] && given["TALLYSTICK_FIELD_KEY_FILE"]) {
     problems.push("TALLYSTICK_FIELD_KEYS and TALLYSTICK_FIELD_KEY_FILE exclude each other.");
   }
+  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
+    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
+  }
   if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
+  if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
+    problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
+  }
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
+  const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;
   return {
     environment: values.NODE_ENV,
     databaseUrl: values.DATABASE_URL,
@@ -154,9 +195,18 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDir,
     // Outside production a secret is made once and kept beside the embedded database.
     jwtSecret: values.TALLYSTICK_JWT_SECRET ?? loadSecrets(dataDir).jwtSecret,
+    jwtKeys: values.TALLYSTICK_JWT_KEYS,
+    lifetimes: {
+      accessTokenSeconds: values.TALLYSTICK_ACCESS_TOKEN_MINUTES * 60,
+      idleSeconds: values.TALLYSTICK_SESSION_IDLE_HOURS * 3600,
+    },
+    argon2: { memoryKib: values.TALLYSTICK_ARGON2_MEMORY_KIB, passes: values.TALLYSTICK_ARGON2_PASSES },
+    hashing: { concurrency: values.TALLYSTICK_HASHING_CONCURRENCY, queue: values.TALLYSTICK_HASHING_QUEUE },
     fieldKeys:
       values.TALLYSTICK_FIELD_KEY_FILE ??
       fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
+    kycProvider: kycProviderUrl && kycSecret ? { url: kycProviderUrl, secret: kycSecret } : undefined,
+    kycProviderSecret: kycSecret,
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
@@ -168,6 +218,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     maxQueryCost: values.TALLYSTICK_MAX_QUERY_COST,
     drainSeconds: values.TALLYSTICK_DRAIN_SECONDS,
     metricsToken: values.TALLYSTICK_METRICS_TOKEN,
+    auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }
 
@@ -185,6 +236,11 @@ function rateLimitsOf(values: z.infer<typeof environment>): Config["rateLimits"]
 
 // A developer reads the terminal; in production a collector reads everything.
 const defaultLogLevel = { development: "warn", test: "silent", production: "info" } as const;
+
+/** Below the least that OWASP recommends for Argon2id. */
+function isCheapToGuess(values: { TALLYSTICK_ARGON2_MEMORY_KIB: number; TALLYSTICK_ARGON2_PASSES: number }): boolean {
+  return values.TALLYSTICK_ARGON2_MEMORY_KIB < 19_456 || values.TALLYSTICK_ARGON2_PASSES < 2;
+}
 
 function missingInProduction(given: Record<string, string | undefined>): string[] {
   const problems: string[] = [];

@@ -1,10 +1,15 @@
-import type { Claims, Role } from "../http/tokens.ts";
+import type { KeyProvider } from "../crypto/keys.ts";
+import type { Role } from "../http/tokens.ts";
+import type { Caller } from "../identity/caller.ts";
+import type { Identity } from "../identity/identity.ts";
 
 declare global {
   namespace Grafast {
     interface Context {
       /** The tenant of the token, for keys; rows of other tenants are out of sight anyway. */
       tenantId: number | null;
+      /** The keys of encrypted fields. */
+      fieldKeys: KeyProvider;
     }
   }
 }
@@ -23,9 +28,9 @@ const statementTimeouts: Record<RequestRole, string> = {
   operator: "30s",
 };
 
-export interface RequestContextOptions {
-  claims: Claims | undefined;
-  requestId: string;
+export interface RequestContextOptions extends Caller {
+  fieldKeys: KeyProvider;
+  identity: Identity;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -33,24 +38,41 @@ export interface RequestContext {
   pgSettings: Record<string, string>;
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
+  /** The user of the token. */
+  userId: string | null;
+  fieldKeys: KeyProvider;
+  identity: Identity;
+  caller: Caller;
+}
+
+/** What of a caller the database is told. */
+export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
+
+export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
+  return {
+    tenantId: caller.claims?.tenantId ?? null,
+    userId: caller.claims?.userId ?? null,
+    fieldKeys,
+    identity,
+    caller,
+    pgSettings: makePgSettings(caller),
+  };
 }
 
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId }: RequestContextOptions): RequestContext {
+export function makePgSettings({ claims, requestId, address }: Asker): Record<string, string> {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
-    tenantId: claims?.tenantId ?? null,
-    pgSettings: {
-      role: `tallystick_${role}`,
-      statement_timeout: statementTimeouts[role],
-      // Set even without a token, so that nothing of an earlier request could show through.
-      "tallystick.tenant_id": String(claims?.tenantId ?? ""),
-      "tallystick.user_id": claims?.userId ?? "",
-      "tallystick.session_id": claims?.sessionId ?? "",
-      "tallystick.request_id": requestId,
-    },
+    role: `tallystick_${role}`,
+    statement_timeout: statementTimeouts[role],
+    // Set even without a token, so that nothing of an earlier request could show through.
+    "tallystick.tenant_id": String(claims?.tenantId ?? ""),
+    "tallystick.user_id": claims?.userId ?? "",
+    "tallystick.session_id": claims?.sessionId ?? "",
+    "tallystick.request_id": requestId,
+    "tallystick.address": address,
   };
 }

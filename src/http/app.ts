@@ -1,40 +1,49 @@
-import { createHash, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
 import type pg from "pg";
 import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import type { Identity } from "../identity/identity.ts";
+import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
+import { callerOf } from "./caller.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
+import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
+import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
-import { CounterUnavailableError } from "./shared_counter.ts";
+import type { TokenKeys } from "./token_keys.ts";
 import { TokenError } from "./tokens.ts";
 
 export interface AppOptions {
   config: Config;
   pool: pg.Pool;
-  key: KeyObject;
+  keys: TokenKeys;
+  identity: Identity;
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
   metrics: Metrics;
+  recorder: RefusalRecorder;
   log: Logger;
   isStopping: () => boolean;
 }
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, key, refusals, rateLimits, operationRules, metrics, log, isStopping } = options;
+  const { config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping } =
+    options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -51,10 +60,17 @@ export function makeApp(options: AppOptions): Express {
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
+  app.use(kycWebhook({ config, pool, rateLimits, log }));
+  if (keys.publicKeys.length > 0) app.get("/.well-known/jwks.json", publishKeys(keys));
+  // Here the refresh token may be a cookie.
+  app.use(authPath, allowOrigins(config, { credentials: true }), postOnly);
+  app.use(authPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use(authPath, refuseToken(refusals, rateLimits, recorder));
+  app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
   app.use("/graphql", allowOrigins(config), postOnly);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
-  app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits));
+  app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use("/graphql", refuseToken(refusals, rateLimits, recorder));
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
@@ -64,6 +80,14 @@ export function makeApp(options: AppOptions): Express {
 export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger): void {
   app.use((_request, response) => sendStandardError(response, { status: 404, code: "NOT_FOUND" }));
   app.use(handleErrors(refusals, log));
+}
+
+/** What others verify access tokens with. */
+function publishKeys({ publicKeys }: TokenKeys): RequestHandler {
+  return (_request, response) => {
+    response.setHeader("Cache-Control", "public, max-age=300");
+    response.type("application/jwk-set+json").send(JSON.stringify({ keys: publicKeys }));
+  };
 }
 
 /** While the server stops every answer ends its connection: the next request finds another server. */
@@ -93,8 +117,9 @@ const postOnly: RequestHandler = (request, response, next) => {
 };
 
 /** Web pages of the listed origins may call; of others the browser lets none through. */
-function allowOrigins(config: Config): RequestHandler {
+function allowOrigins(config: Config, { credentials = false } = {}): RequestHandler {
   return cors({
+    credentials,
     origin: config.corsOrigins,
     methods: ["POST"],
     allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id"],
@@ -104,11 +129,12 @@ function allowOrigins(config: Config): RequestHandler {
 }
 
 /** A token that is not valid is answered with 401, as often as an address may come without one at all. */
-function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits): ErrorRequestHandler {
+function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits, recorder: RefusalRecorder): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     if (!(error instanceof TokenError)) return next(error);
     rateLimits.limitAddress(request, response, (trouble?: unknown) => {
       if (trouble) return next(trouble);
+      recordBadToken(recorder, { error, requestId: requestIdOf(request), address: clientAddress(request) });
       response.setHeader("WWW-Authenticate", 'Bearer error="invalid_token"');
       sendRefusal(response, refusals, { status: 401, code: error.code });
     });
@@ -224,8 +250,6 @@ function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
 function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
-    if (error instanceof CounterUnavailableError)
-      return sendRefusal(response, refusals, { status: 503, code: "LG363" });
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.too.large") {
       return sendRefusal(response, refusals, { status: 413, code: "LG164", detail: { maximum: maxBodyBytes } });
