@@ -1,7 +1,7 @@
+-- The migration being written. See migrations/README.md.
 ---- events and audit of tenants and signing in ----
 
 --!include audit/security_event_kinds.sql
--- The migration being written. See migrations/README.md.
 ---- audit ----
 
 --!include audit/tg__audit.sql

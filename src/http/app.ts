@@ -26,7 +26,6 @@ import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
-import { CounterUnavailableError } from "./shared_counter.ts";
 import type { TokenKeys } from "./token_keys.ts";
 import { TokenError } from "./tokens.ts";
 
@@ -269,7 +268,7 @@ function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
 function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
-    if (error instanceof CounterUnavailableError || error instanceof DatabaseUnavailableError)
+    if (error instanceof DatabaseUnavailableError)
       return sendRefusal(response, refusals, { status: 503, code: "LG363" });
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.too.large") {

@@ -117,7 +117,7 @@ test("counting goes on after the database has ended the connection", async () =>
   expect(rows).toEqual([{ hits: "20" }]);
 });
 
-test("a database that says nothing at all is waited for two seconds, and its connection is not used again", async () => {
+test("a database that says nothing is waited for two seconds, and its connection not used again", async () => {
   const released: unknown[] = [];
   const client = { query: () => new Promise(() => undefined), release: (error: unknown) => released.push(error) };
   const counter = makeSharedCounter({ countHits: countInDatabase({ connect: async () => client } as never), log });
@@ -183,23 +183,16 @@ function limitsWith(limits: Partial<Config["rateLimits"]>, countHits: CountHits)
 }
 
 describe("the limits of a caller", () => {
-  const tokens = secretKeys(secret);
+  const keys = secretKeys(secret);
   const request = (userId: string, tenantId: number) => {
-    const token = signToken({
-      keys: tokens,
-      tenantId,
-      role: "teller",
-      userId,
-      sessionId: userId,
-      expiresInSeconds: 60,
-    });
+    const token = signToken({ keys, tenantId, role: "teller", userId, sessionId: userId, expiresInSeconds: 60 });
     return { headers: { authorization: `Bearer ${token}` }, ip: "192.0.2.1", app: { get: () => false } };
   };
   const user = (n: number): string => `00000000-0000-7000-8000-00000000000${n}`;
   /** Passes all handlers until one refuses, and tells which limit it was. */
   const send = async (limits: RateLimits, userId: string, tenantId = 1): Promise<string | undefined> => {
     const one = request(userId, tenantId);
-    await pass(authenticate(tokens), one);
+    await pass(authenticate(keys), one);
     for (const handler of [limits.limitAddress, ...limits.limitCaller]) {
       const answer = (await pass(handler, one)) as
         | { errors: { extensions: { detail: { limit: string } } }[] }
@@ -241,7 +234,7 @@ describe("signing in", () => {
   const counted = connect();
   const request = { ip: "192.0.2.50", headers: {}, socket: {}, app: { get: () => false } };
 
-  test("is counted exactly, by whichever process and whichever way", async () => {
+  test("is counted exactly, by whichever process", async () => {
     const [one, other] = [limitsWith({}, counted), limitsWith({}, counted)];
     for (const process of [one, other, one, other, other]) await process.admitSignIn("192.0.2.50");
     await expect(one.admitSignIn("192.0.2.50")).rejects.toMatchObject({ code: "LG462" });
