@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
 import type { GraphQLSchema } from "postgraphile/graphql";
+import { type RefusalRecorder, startRefusalRecorder } from "./audit/refusal_recorder.ts";
 import type { Config } from "./config.ts";
 import { refuseDemoPeople } from "./demo/refuse_demo.ts";
 import { findFaults } from "./graphql/check_documents.ts";
@@ -18,13 +19,14 @@ import { makeRequestContext } from "./graphql/request_context.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
+import { upgradeAddress } from "./http/client_address.ts";
 import { countInDatabase } from "./http/count_hits.ts";
 import { makeMetrics } from "./http/metrics.ts";
 import { makeRateLimits, type RateLimits } from "./http/rate_limits.ts";
 import { requestIdOf } from "./http/request_id.ts";
 import { makeHttpServer } from "./http/serve_http.ts";
 import { type TokenKeys, tokenKeysOf } from "./http/token_keys.ts";
-import { addressOfUpgrade, claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
+import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
 import { callAsAuthenticator } from "./identity/database.ts";
 import { makeGate } from "./identity/gate.ts";
 import { type Identity, makeIdentity } from "./identity/identity.ts";
@@ -61,12 +63,17 @@ export async function startApi({
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
   // Counting never waits for requests, nor they for it.
   const counterPool = openPool({ databaseUrl, max: 1, pipeline: true, log, timeoutMs: 2_000 });
+  const recorder = startRefusalRecorder({ pool, log });
   const pools = [pool, subscriberPool, counterPool];
-  const closePools = async (): Promise<void> => void (await Promise.all(pools.map((one) => one.end())));
+  const closePools = async (): Promise<void> => {
+    await recorder.stop();
+    await Promise.all(pools.map((one) => one.end()));
+  };
   try {
     await checkLogin(pool);
     if (config.environment === "production") await refuseDemoPeople(pool);
-    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, mailer, closePools });
+    const given = { config, log, operationRules, pool, subscriberPool, counterPool, recorder, mailer, closePools };
+    return await serve(given);
   } catch (error) {
     await closePools();
     throw error;
@@ -81,11 +88,12 @@ interface ServeOptions {
   subscriberPool: pg.Pool;
   counterPool: pg.Pool;
   mailer: Mailer;
+  recorder: RefusalRecorder;
   closePools: () => Promise<void>;
 }
 
 async function serve(options: ServeOptions): Promise<RunningPart> {
-  const { config, log, operationRules, pool, subscriberPool, counterPool, mailer, closePools } = options;
+  const { config, log, operationRules, pool, subscriberPool, counterPool, recorder, mailer, closePools } = options;
   const refusals = await loadRefusals(pool);
   const keys = tokenKeysOf(config);
   const metrics = makeMetrics(pool);
@@ -102,13 +110,14 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       operationRules,
       maxCost: config.maxQueryCost,
       onError: (code) => metrics.errors.inc({ code }),
+      report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
           ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
-              address: ws?.request ? addressOfUpgrade(app, ws.request) : "",
+              address: ws?.request ? upgradeAddress(app, ws.request) : "",
               userAgent: null,
               fieldKeys: config.fieldKeys,
               identity,
@@ -116,7 +125,20 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     }),
   );
   const isStopping = (): boolean => stopping;
-  const app = makeApp({ config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, log, isStopping });
+  const made = {
+    config,
+    pool,
+    keys,
+    identity,
+    refusals,
+    rateLimits,
+    operationRules,
+    metrics,
+    recorder,
+    log,
+    isStopping,
+  };
+  const app = makeApp(made);
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
@@ -129,6 +151,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     serv,
     keys,
     refusals,
+    recorder,
     corsOrigins: config.corsOrigins,
     rateLimits,
     operationRules,

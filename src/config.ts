@@ -29,6 +29,10 @@ export interface Config {
   hashing: { concurrency: number; queue: number };
   /** The keys of encrypted fields. */
   fieldKeys: KeyProvider;
+  /** The provider that verifies customers. Undefined: nobody is asked, and cases wait. */
+  kycProvider: { url: string; secret: string } | undefined;
+  /** Also the secret of the simulated provider. */
+  kycProviderSecret: string | undefined;
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
   apiPoolSize: number;
@@ -48,6 +52,8 @@ export interface Config {
   drainSeconds: number;
   /** What GET /metrics asks for. Undefined: open, and in production closed. */
   metricsToken: string | undefined;
+  /** For how many months the audit trail is kept. Undefined: for ever. */
+  auditRetentionMonths: number | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -58,6 +64,13 @@ const postgresUrl = z
     error: "should be a URL such as postgres://user:password@host:5432/database",
   })
   .optional();
+
+const httpUrl = z
+  .string()
+  .refine((text) => /^https?:\/\//.test(text) && URL.canParse(text), {
+    error: "should be a URL such as https://kyc.example.com/v1",
+  })
+  .transform((text) => text.replace(/\/$/, ""));
 
 const integer = (low: number, high: number): z.ZodType<number, string> =>
   z
@@ -121,6 +134,8 @@ const environment = z.object({
   TALLYSTICK_HASHING_QUEUE: integer(0, 10_000).default(100),
   TALLYSTICK_FIELD_KEYS: checkedBy(parseKeyRing).optional(),
   TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
+  TALLYSTICK_KYC_PROVIDER_URL: httpUrl.optional(),
+  TALLYSTICK_KYC_PROVIDER_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
@@ -136,6 +151,8 @@ const environment = z.object({
   TALLYSTICK_MAX_QUERY_COST: integer(1, 999_999_999).default(50_000),
   TALLYSTICK_DRAIN_SECONDS: integer(0, 300).default(0),
   TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
+  // PCI DSS wants a year of it; the database refuses less, too.
+  TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -166,8 +183,13 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
     problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
   }
+  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
+    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
+  }
+  if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
+  const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;
   return {
     environment: values.NODE_ENV,
     databaseUrl: values.DATABASE_URL,
@@ -188,6 +210,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     fieldKeys:
       values.TALLYSTICK_FIELD_KEY_FILE ??
       fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
+    kycProvider: kycProviderUrl && kycSecret ? { url: kycProviderUrl, secret: kycSecret } : undefined,
+    kycProviderSecret: kycSecret,
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
@@ -199,6 +223,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     maxQueryCost: values.TALLYSTICK_MAX_QUERY_COST,
     drainSeconds: values.TALLYSTICK_DRAIN_SECONDS,
     metricsToken: values.TALLYSTICK_METRICS_TOKEN,
+    auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }
 

@@ -9,17 +9,20 @@ import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
 import { checkDocuments } from "./check_documents.ts";
+import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
 import { IdentityPlugin } from "./identity.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
 import { InvitationsPlugin } from "./invitations.ts";
+import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import type { RefusalCatalog } from "./refusals.ts";
+import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
@@ -38,6 +41,8 @@ export interface PresetOptions {
   makeContext: (requestContext: Partial<Grafast.RequestContext>) => object;
   /** Told the code of every error that a client is answered with. */
   onError: (code: string) => void;
+  /** Told what requests were refused. */
+  report: ReportRefusalsOptions["report"];
 }
 
 /** Bytes of a request. A batch of 1,000 transactions of two postings has some 400 kB. */
@@ -62,6 +67,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     IdentityPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CustomerDetailsPlugin,
+    KycEvidencePlugin,
     DescriptionsPlugin,
   ],
   disablePlugins: [
@@ -118,6 +125,7 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
     extends: [schemaPreset],
     plugins: [
       checkDocuments({ maskError, allowIntrospection: !isProduction, maxCost }),
+      reportRefusals({ refusals, report: options.report }),
       ...(operations ? [PersistedPlugin] : []),
     ],
     pgServices: [makePipelinedService({ pool, subscriberPool, schemas: ["app_public"] })],

@@ -24,6 +24,7 @@ export async function printApiSchema(apiUrl: string): Promise<string> {
     maxCost: 0,
     makeContext: () => ({}),
     onError: () => undefined,
+    report: () => undefined,
   });
   const instance = postgraphile(preset);
   try {

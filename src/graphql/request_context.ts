@@ -29,6 +29,7 @@ const statementTimeouts: Record<RequestRole, string> = {
 };
 
 export interface RequestContextOptions extends Caller {
+  /** For the fields that the server encrypts and decrypts. */
   fieldKeys: KeyProvider;
   identity: Identity;
 }
@@ -38,32 +39,41 @@ export interface RequestContext {
   pgSettings: Record<string, string>;
   /** The tenant of the token, for keys: rows of other tenants are out of sight anyway. */
   tenantId: number | null;
+  /** The user of the token. */
+  userId: string | null;
   fieldKeys: KeyProvider;
   identity: Identity;
   caller: Caller;
+}
+
+/** Who asks, as far as the database is concerned. */
+export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
+
+export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
+  return {
+    tenantId: caller.claims?.tenantId ?? null,
+    userId: caller.claims?.userId ?? null,
+    fieldKeys,
+    identity,
+    caller,
+    pgSettings: makePgSettings(caller),
+  };
 }
 
 /**
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
-  const { claims, requestId, address } = caller;
+export function makePgSettings({ claims, requestId, address }: Asker): Record<string, string> {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
-    tenantId: claims?.tenantId ?? null,
-    fieldKeys,
-    identity,
-    caller,
-    pgSettings: {
-      role: `tallystick_${role}`,
-      statement_timeout: statementTimeouts[role],
-      // Set even without a token, so that nothing of an earlier request could show through.
-      "tallystick.tenant_id": String(claims?.tenantId ?? ""),
-      "tallystick.user_id": claims?.userId ?? "",
-      "tallystick.session_id": claims?.sessionId ?? "",
-      "tallystick.request_id": requestId,
-      "tallystick.address": address,
-    },
+    role: `tallystick_${role}`,
+    statement_timeout: statementTimeouts[role],
+    // Set even without a token, so that nothing of an earlier request could show through.
+    "tallystick.tenant_id": String(claims?.tenantId ?? ""),
+    "tallystick.user_id": claims?.userId ?? "",
+    "tallystick.session_id": claims?.sessionId ?? "",
+    "tallystick.request_id": requestId,
+    "tallystick.address": address,
   };
 }

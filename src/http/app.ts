@@ -5,6 +5,7 @@ import helmet from "helmet";
 import type pg from "pg";
 import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
@@ -16,9 +17,11 @@ import { callerOf } from "./caller.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
+import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
+import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
 import { CounterUnavailableError } from "./shared_counter.ts";
 import type { TokenKeys } from "./token_keys.ts";
@@ -33,13 +36,14 @@ export interface AppOptions {
   rateLimits: RateLimits;
   operationRules: OperationRules;
   metrics: Metrics;
+  recorder: RefusalRecorder;
   log: Logger;
   isStopping: () => boolean;
 }
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, log, isStopping } = options;
+  const { config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, recorder, log } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -51,8 +55,8 @@ export function makeApp(options: AppOptions): Express {
   });
   app.use(logRequests(log));
   app.use(metrics.measureRequests);
-  app.use(endConnections(isStopping), secureHeaders(config), requireHost);
-  app.use(healthRoutes({ pool, isStopping }));
+  app.use(endConnections(options.isStopping), secureHeaders(config), requireHost);
+  app.use(healthRoutes({ pool, isStopping: options.isStopping }));
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
@@ -60,12 +64,13 @@ export function makeApp(options: AppOptions): Express {
   // Here the refresh token may be a cookie.
   app.use(authPath, allowOrigins(config, { credentials: true }), postOnly);
   app.use(authPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use(authPath, refuseToken(refusals, rateLimits));
+  app.use(authPath, refuseToken(refusals, rateLimits, recorder));
   app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
+  app.use(kycWebhook({ config, pool, rateLimits, log }));
   app.use("/graphql", allowOrigins(config), postOnly);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits));
+  app.use("/graphql", refuseToken(refusals, rateLimits, recorder));
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
@@ -124,11 +129,12 @@ function allowOrigins(config: Config, { credentials = false } = {}): RequestHand
 }
 
 /** A token that is not valid is answered with 401, as often as an address may come without one at all. */
-function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits): ErrorRequestHandler {
+function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits, recorder: RefusalRecorder): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     if (!(error instanceof TokenError)) return next(error);
     rateLimits.limitAddress(request, response, (trouble?: unknown) => {
       if (trouble) return next(trouble);
+      recordBadToken(recorder, { error, requestId: requestIdOf(request), address: clientAddress(request) });
       response.setHeader("WWW-Authenticate", 'Bearer error="invalid_token"');
       sendRefusal(response, refusals, { status: 401, code: error.code });
     });

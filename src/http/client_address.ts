@@ -1,5 +1,6 @@
+import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
-import type { Request } from "express";
+import type { Express, Request } from "express";
 
 /**
  * The address that a request comes from: that of the connection, or what the trusted proxies in front say.
@@ -7,6 +8,11 @@ import type { Request } from "express";
  */
 export function clientAddress(request: Request): string {
   return bareAddress(request.ip) ?? bareAddress(request.socket.remoteAddress) ?? "0.0.0.0";
+}
+
+/** The same for an upgrade to a web socket, which does not come through Express. */
+export function upgradeAddress(app: Express, { headers, socket }: IncomingMessage): string {
+  return clientAddress(Object.assign(Object.create(app.request) as Request, { headers, socket }));
 }
 
 function bareAddress(text: string | undefined): string | undefined {

@@ -44,7 +44,6 @@ const requireJson: RequestHandler = (request, response, next) => {
 };
 
 function isJson(request: Request): boolean {
-  const { "content-type": type = "", "content-encoding": encoding = "identity" } = request.headers;
   const form = /^\s*application\/json\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i;
-  return form.test(type) && encoding.toLowerCase() === "identity";
+  return form.test(request.headers["content-type"] ?? "");
 }

@@ -1,17 +1,20 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Express, Request } from "express";
+import type { Express } from "express";
 import type { ServerOptions } from "graphql-ws";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
 import { type GrafservBase, makeGraphQLWSConfig } from "postgraphile/grafserv";
 import { type ExecutionArgs, GraphQLError, getOperationAST } from "postgraphile/graphql";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import { chooseOperation, type OperationRules } from "../graphql/operations.ts";
 import { describeRefusal, type RefusalCatalog } from "../graphql/refusals.ts";
-import { clientAddress } from "./client_address.ts";
+import { upgradeAddress } from "./client_address.ts";
 import { isValueTooDeep, maxJsonDepth } from "./json_depth.ts";
 import type { RateLimits } from "./rate_limits.ts";
+import { recordBadToken } from "./record_bad_token.ts";
+import { requestIdOf } from "./request_id.ts";
 import { endWith, endWithError, jsonText } from "./serve_http.ts";
 import type { TokenKeys } from "./token_keys.ts";
 import { bearerToken, type Claims, TokenError, verifyToken } from "./tokens.ts";
@@ -23,6 +26,7 @@ export interface WebSocketOptions {
   serv: GrafservBase;
   keys: TokenKeys;
   refusals: RefusalCatalog;
+  recorder: RefusalRecorder;
   corsOrigins: readonly string[];
   rateLimits: RateLimits;
   operationRules: OperationRules;
@@ -52,7 +56,8 @@ export function claimsOfWebSocket(socket: object): Claims | undefined {
  * not reach here. Returns what closes all sockets.
  */
 export function serveWebSockets(options: WebSocketOptions): () => Promise<void> {
-  const { app, server, serv, keys, refusals, corsOrigins, rateLimits, operationRules, log, onCount } = options;
+  const { app, server, serv, keys, refusals, recorder, corsOrigins, rateLimits, operationRules, log, onCount } =
+    options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
   const openByTenant = new Map<number, number>();
   const base = makeGraphQLWSConfig(serv);
@@ -86,6 +91,8 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
         return true;
       } catch (error) {
         if (!(error instanceof TokenError)) throw error;
+        const { request } = ctx.extra;
+        recordBadToken(recorder, { error, requestId: requestIdOf(request), address: upgradeAddress(app, request) });
         socket.close(closeCodes.forbidden, closeReason(refusals, error.code));
         return false;
       }
@@ -122,7 +129,7 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
   const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     if (request.url?.split("?")[0] !== "/graphql") return endWithError(socket, "404 Not Found", "NOT_FOUND");
     if (!isOriginAllowed(request, corsOrigins)) return refuseUpgrade(socket, "403 Forbidden", "LG464");
-    if (!(await rateLimits.countAddress(addressOfUpgrade(app, request)))) {
+    if (!(await rateLimits.countAddress(upgradeAddress(app, request)))) {
       return refuseUpgrade(socket, "429 Too Many Requests", "LG462");
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit("connection", webSocket, request));
@@ -152,11 +159,6 @@ function isOriginAllowed({ headers }: IncomingMessage, corsOrigins: readonly str
   const { origin, host } = headers;
   if (origin === undefined || corsOrigins.includes(origin)) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
-}
-
-/** Express finds the address behind trusted proxies; an upgrade does not come through it. */
-export function addressOfUpgrade(app: Express, { headers, socket }: IncomingMessage): string {
-  return clientAddress(Object.assign(Object.create(app.request) as Request, { headers, socket }));
 }
 
 function closeWhenExpired(socket: WebSocket, claims: Claims, refusals: RefusalCatalog): void {

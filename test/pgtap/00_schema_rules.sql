@@ -19,6 +19,7 @@ select * from our_tables
 where name not in (
   'app_private.authentication_attempts',
   'app_private.credentials',
+  'app_private.audit_retention',
   'app_private.encrypted_columns',
   'app_private.invitation_tokens',
   'app_private.kyc_case_moves',
@@ -29,6 +30,7 @@ where name not in (
   'app_private.refresh_tokens',
   'app_private.registrations',
   'app_private.second_factors',
+  'app_private.security_event_cursor',
   'app_private.security_events',
   'app_private.sessions',
   'app_private.user_contacts',
@@ -38,6 +40,7 @@ where name not in (
   'app_public.iso_currencies',
   'app_public.permissions',
   'app_public.refusals',
+  'app_public.security_event_kinds',
   'app_public.tenants',
   'app_public.users'
 );
@@ -58,6 +61,7 @@ create temp table granted (privilege text, object text, roles text) on commit dr
 insert into granted values
   ('execute', 'app_hidden.accept_own_invitation', 'authenticator'),
   ('execute', 'app_hidden.activate_second_factor', 'authenticator'),
+  ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
   ('execute', 'app_hidden.balance_of', 'signed-in'),
   ('execute', 'app_hidden.begin_login', 'authenticator'),
   ('execute', 'app_hidden.begin_reauthentication', 'authenticator'),
@@ -88,6 +92,7 @@ insert into granted values
   ('execute', 'app_hidden.posted_as_of', 'signed-in'),
   ('execute', 'app_hidden.read_invitation_emails', 'admin'),
   ('execute', 'app_hidden.record_failed_login', 'authenticator'),
+  ('execute', 'app_hidden.record_refusals', 'signed-in anonymous partner operator'),
   ('execute', 'app_hidden.refusal_catalog', 'anonymous'),
   ('execute', 'app_hidden.renew_recovery_codes', 'authenticator'),
   ('execute', 'app_hidden.request_password_reset', 'authenticator'),
@@ -96,6 +101,7 @@ insert into granted values
   ('execute', 'app_hidden.reveal_customer_detail', 'customer accountant admin'),
   ('execute', 'app_hidden.reveal_kyc_evidence', 'customer accountant admin'),
   ('execute', 'app_hidden.set_customer_details', 'customer teller admin'),
+  ('execute', 'app_hidden.slug_of_tenant', 'auditor admin operator'),
   ('execute', 'app_hidden.submit_kyc_evidence', 'customer teller admin'),
   ('execute', 'app_hidden.total_of', 'signed-in'),
   ('execute', 'app_hidden.versions_at', 'signed-in'),
@@ -105,12 +111,16 @@ insert into granted values
   ('execute', 'app_private.fold_postings', 'worker'),
   ('execute', 'app_private.purge_sessions', 'worker'),
   ('execute', 'app_private.kyc_check_evidence', 'worker'),
+  ('execute', 'app_private.make_audit_partitions', 'worker'),
   ('execute', 'app_private.record_kyc_check', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
   ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
+  ('execute', 'app_private.retire_audit_partition', 'worker'),
+  ('execute', 'app_private.set_audit_retention', 'worker'),
   ('execute', 'app_private.stale_ciphertexts', 'worker'),
   ('execute', 'app_private.take_due_kyc_check', 'worker'),
+  ('execute', 'app_private.take_security_events', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
   ('execute', 'app_public.account_sets_balances', 'staff'),
@@ -199,9 +209,14 @@ insert into granted values
   ('select', 'app_hidden.open_reservations', 'signed-in'),
   ('select', 'app_hidden.posting_block_entries', 'signed-in'),
   ('select', 'app_hidden.posting_blocks', 'signed-in'),
+  ('select', 'app_private.audit_entries', 'auditor admin operator'),
+  ('select', 'app_private.audit_entries_default.at', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries_default.id', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries_default.tenant_id', 'accountant auditor admin'),
   ('select', 'app_private.carried_residues', 'accountant auditor admin'),
   ('select', 'app_private.open_reservations', 'signed-in'),
   ('select', 'app_private.outflow_windows', 'accountant auditor admin'),
+  ('select', 'app_private.security_events', 'auditor admin operator'),
   ('select', 'app_public.account_balances', 'signed-in'),
   ('select', 'app_public.account_set_members', 'staff'),
   ('select', 'app_public.account_sets', 'staff'),
@@ -209,6 +224,7 @@ insert into granted values
   ('select', 'app_public.accounts', 'signed-in'),
   ('select', 'app_public.chart_template_accounts', 'signed-in operator'),
   ('select', 'app_public.chart_templates', 'signed-in operator'),
+  ('select', 'app_public.audit_entries', 'auditor admin operator'),
   ('select', 'app_public.closing_transactions', 'staff'),
   ('select', 'app_public.conversions', 'signed-in'),
   ('select', 'app_public.currencies', 'signed-in'),
@@ -228,10 +244,14 @@ insert into granted values
   ('select', 'app_public.refusals', 'signed-in anonymous'),
   ('select', 'app_public.role_permissions', 'signed-in partner'),
   ('select', 'app_public.tenants', 'signed-in operator'),
+  ('select', 'app_public.security_event_kinds', 'auditor admin operator'),
+  ('select', 'app_public.security_events', 'auditor admin operator'),
+  ('select', 'app_public.tenants', 'signed-in'),
   ('select', 'app_public.transaction_thresholds', 'staff'),
   ('select', 'app_public.transactions', 'signed-in'),
   ('select', 'app_public.users', 'signed-in partner operator'),
   ('select', 'checks.account_sets_in_a_circle', 'accountant auditor admin'),
+  ('select', 'checks.audit_entries_without_partition', 'accountant auditor admin'),
   ('select', 'checks.balances_that_differ', 'accountant auditor admin'),
   ('select', 'checks.balances_unlike_their_account', 'accountant auditor admin'),
   ('select', 'checks.broken_posting_chains', 'accountant auditor admin'),
@@ -381,10 +401,17 @@ select is_empty(
         when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
       or (c.contype = 'c' and c.conname ~ '_check[0-9]*$'))$$,
   'constraints are named after their table, a check by its rule in words');
+    where not (select p.relispartition from pg_class p where p.oid = t.oid)
+      and (not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
+      when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
+      when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
+      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$'))$$,
+  'constraints are named after their table (a partition has those of its parent), a check by its rule in words');
 select is_empty(
   $$select i.indexrelid::regclass from pg_index i join our_tables t on t.oid = i.indrelid
     join pg_class c on c.oid = i.indexrelid
-    where not starts_with(c.relname, t.relname || '_') or c.relname !~ '_(pkey|key|idx)$'$$,
+    where not c.relispartition
+      and (not starts_with(c.relname, t.relname || '_') or c.relname !~ '_(pkey|key|idx)$')$$,
   'so are indexes');
 select is_empty(
   $$select t.name, g.tgname from pg_trigger g join our_tables t on t.oid = g.tgrelid

@@ -16,8 +16,8 @@ const runs = 150;
 const inside = new RegExp(
   [
     String.raw`node_modules|\.[tj]s:\d|at \w+ \(|(?<!Syntax )Error:|undefined|\[object|ECONN`,
-    String.raw`app_private|app_hidden|app_public|pg_catalog|_pkey|_fkey|_key"|tallystick_(api|owner|admin)`,
-    String.raw`relation |column |syntax error at|select |insert |violates|SQLSTATE|plpgsql`,
+    `app_private|app_hidden|app_public|pg_catalog|_pkey|_fkey|_key"|tallystick_(api|owner|admin)`,
+    `relation |column |syntax error at|select |insert |violates|SQLSTATE|plpgsql`,
   ].join("|"),
   "i",
 );

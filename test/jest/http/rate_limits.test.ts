@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
+import type { RequestHandler } from "express";
 import { pino } from "pino";
 import { countInDatabase } from "../../../src/http/count_hits.ts";
-import { makeRateRules } from "../../../src/http/rate_limits.ts";
-import { makeSharedCounter, type RateRule } from "../../../src/http/shared_counter.ts";
+import { makeRateLimits, makeRateRules } from "../../../src/http/rate_limits.ts";
+import { type CountHits, makeSharedCounter, type RateRule } from "../../../src/http/shared_counter.ts";
+import { logBrokenConnections } from "../../../src/postgres/pool.ts";
 import { addJob, runDueJobs, workerPool } from "../../support/jobs.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 
@@ -12,12 +14,15 @@ const db = await createTestDatabase();
 const log = pino({ level: "silent" });
 const key = (n: number): Buffer => Buffer.alloc(16, n);
 
+/** A connection as the API has one for counting. */
+function connect(): CountHits {
+  const pool = db.pool("api", { max: 1, pipeline: true } as object);
+  logBrokenConnections(pool, log);
+  return countInDatabase(pool);
+}
+
 function counters(count: number) {
-  return Array.from({ length: count }, () => {
-    const pool = db.pool("api", { max: 1, pipeline: true } as object);
-    pool.on("error", () => undefined);
-    return makeSharedCounter({ countHits: countInDatabase(pool), log });
-  });
+  return Array.from({ length: count }, () => makeSharedCounter({ countHits: connect(), log }));
 }
 
 const rule = (change: Partial<RateRule>): RateRule => ({
@@ -122,5 +127,51 @@ describe("the rules", () => {
     const rules = makeRateRules({ user: 1, address: 1, key: 1, tenant: 1, signIn: 1 });
     const refusing = Object.values(rules).filter(({ inTrouble }) => inTrouble === "refuse");
     expect(refusing.map(({ name }) => name)).toEqual(["sign-in"]);
+  });
+});
+
+describe("signing in", () => {
+  const limits = (count: CountHits) =>
+    makeRateLimits({
+      config: { jwtSecret: "x".repeat(32), rateLimits: { user: 9, address: 9, key: 9, tenant: 9, signIn: 5 } },
+      refusals: new Map([
+        ["LG462", { code: "LG462", name: "too_many_requests", message: "", hint: "", isRetryable: true }],
+      ]),
+      countHits: count,
+      log,
+    });
+  const counted = connect();
+  const request = { ip: "192.0.2.50", headers: {}, socket: {}, app: { get: () => false } };
+
+  /** What the handler makes of a request: nothing, an error, or a status. */
+  const pass = (handler: RequestHandler): Promise<unknown> =>
+    new Promise((resolve) => {
+      const response = {
+        headersSent: false,
+        append: () => response,
+        setHeader: () => response,
+        status: (status: number) => ({ json: () => resolve(status) }),
+      };
+      handler(request as never, response as never, resolve);
+    });
+
+  test("is counted exactly, by whichever process", async () => {
+    const [one, other] = [limits(counted), limits(counted)];
+    for (const process of [one, other, one, other, other]) await process.admitSignIn("192.0.2.50");
+    for (const process of [one, other]) {
+      await expect(process.admitSignIn("192.0.2.50")).rejects.toMatchObject({
+        code: "LG462",
+        detail: { limit: "sign-in", maximum: 5, windowSeconds: 60, retryAfterSeconds: expect.any(Number) },
+      });
+    }
+    await other.admitSignIn("192.0.2.51");
+    await Promise.all([one.stop(), other.stop()]);
+  });
+
+  test("stops while nobody can count; everything else goes on", async () => {
+    const broken = limits(() => Promise.reject(new Error("The database is down.")));
+    await expect(broken.admitSignIn("192.0.2.50")).rejects.toMatchObject({ code: "LG363" });
+    expect(await pass(broken.limitAddress)).toBeUndefined();
+    await broken.stop();
   });
 });

@@ -1,9 +1,13 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
+import { decryptField } from "../../../src/crypto/fields.ts";
 import { type RotationQueries, readKeyUse, rotateFieldKeys } from "../../../src/crypto/rotate.ts";
 import { openUserEmail, sealUserEmail, userEmailIndex } from "../../../src/crypto/user_contacts.ts";
+import { openReference } from "../../../src/customers/evidence.ts";
 import { addContacts, type Contact, readContacts } from "../../support/contacts.ts";
+import { addCustomer, customerSecrets, evidenceReference } from "../../support/customers.ts";
 import { fieldKeySetting, fieldKeys } from "../../support/field_keys.ts";
 import { addJob, queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
+import { openTenant } from "../../support/ledger.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 import { startCli } from "../cli/run_cli.ts";
 
@@ -114,8 +118,9 @@ describe("killed", () => {
       await rotateFieldKeys({ keys: newKeys, query: asWorker, batchSize: 3 });
       await expectRotated();
     }
-    // One for the registry, and for two columns four batches of two statements and the one that finds no more.
-    expect(ends).toHaveLength(1 + 2 * (4 * 2 + 1) + 1);
+    // One for the registry, four batches of two statements for two columns, and for each the one that finds no more.
+    const { rows: columns } = await asWorker("select from app_private.ciphertext_columns()");
+    expect(ends).toHaveLength(1 + 2 * 4 * 2 + columns.length + 1);
     expect([...seen].sort((a, b) => a - b)).toEqual([0, 3, 6, 9, 12, 15, 18, 21, 24]);
   });
 
@@ -143,6 +148,29 @@ describe("killed", () => {
     const status = await startCli(["keys", "status"], environment).result;
     expect(status.stdout).toMatch(/app_private\.user_contacts +email_ciphertext +k2 +4000 +current/);
   }, 60_000);
+});
+
+test("every encrypted column is reached, whatever table it is in", async () => {
+  await fill(1);
+  const tenantId = await openTenant(owner);
+  const { userId, evidenceId } = await addCustomer(owner, oldKeys, tenantId);
+  const uses = await readKeyUse(asWorker);
+  const result = await rotateFieldKeys({ keys: newKeys, query: asWorker });
+  expect(uses.length).toBeGreaterThan(6);
+  expect(result).toEqual({ rotated: uses.length, failures: [] });
+  expect(await keysInUse()).toEqual({ k2: uses.length });
+  const { rows } = await owner.query<{ phone: Buffer; reference: Buffer }>(
+    `select d.phone_ciphertext as phone, e.reference_ciphertext as reference
+     from app_hidden.customer_details d, app_public.kyc_evidence e where d.user_id = $1 and e.id = $2`,
+    [userId, evidenceId],
+  );
+  const { phone, reference } = rows[0] ?? { phone: Buffer.alloc(0), reference: Buffer.alloc(0) };
+  expect(await openReference(onlyNewKeys, { tenantId, id: evidenceId }, reference)).toBe(evidenceReference);
+  const place = { tenantId, table: "app_hidden.customer_details", column: "phone_ciphertext", row: userId };
+  expect(await decryptField(onlyNewKeys, place, phone)).toBe(customerSecrets.phone);
+  // So that the tests below begin with nothing: evidence is not removed otherwise.
+  await owner.query("alter table app_public.kyc_evidence disable trigger _200_refuse_change");
+  await owner.query("delete from app_public.kyc_evidence; delete from app_hidden.customer_details");
 });
 
 test("what the API writes meanwhile is never overwritten", async () => {

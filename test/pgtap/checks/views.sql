@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(55);
+select plan(57);
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
@@ -117,7 +117,10 @@ insert into breakage values
   ('posting_blocks_that_differ',
     'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
       min_effective_at, max_effective_at, debits, credits)
-      values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)');
+      values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
+  ('audit_entries_without_partition',
+    'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
+      values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$

@@ -2,7 +2,7 @@
  * Encrypted columns: their form, their registry, and the address book of users.
  */
 begin;
-select plan(12);
+select plan(13);
 
 create temp view ciphertext_columns as
 select c.oid::regclass::text as table_name, a.attname::text as column_name, a.attrelid, a.atttypid
@@ -35,6 +35,16 @@ select is_empty(
           where a.attrelid = i.indrelid and a.attnum = any (i.indkey)
         ) <@ array['tenant_id', e.row_column])$$,
   'a row is named by its column within its tenant');
+
+select lives_ok(
+  $$select app_private.stale_ciphertexts(e.table_name, e.column_name, 'k2', 10),
+      app_private.stale_ciphertexts(
+        e.table_name, e.column_name, 'k2', 10, 1,
+        case when r.atttypid = 'uuid'::regtype then '00000000-0000-0000-0000-000000000000' else '0' end),
+      app_private.replace_ciphertexts(e.table_name, e.column_name, '{}', '{}', '{}', '{}')
+    from app_private.encrypted_columns e
+    join pg_attribute r on r.attrelid = e.table_name::regclass and r.attname = e.row_column$$,
+  'the rotation can read and write each of them');
 
 --------------------------------------------------------------------------------------------------
 -- The form
