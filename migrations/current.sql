@@ -292,7 +292,12 @@ create type app_public.second_factor_status as (
 --!include identity/sessions.sql
 --!include identity/purge_sessions.sql
 --!include identity/sessions_comments.sql
+--!include audit/security_event_kinds.sql
+--!include audit/exceptions.sql
 
 ---- the demonstration ----
 
 --!include tenants/has_demo_people.sql
+
+-- Last, when all tables are there.
+--!include audit/triggers.sql
