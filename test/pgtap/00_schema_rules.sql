@@ -65,6 +65,8 @@ insert into granted values
   ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
   ('execute', 'app_hidden.authorize_reading', 'staff'),
   ('execute', 'app_hidden.balance_of', 'signed-in partner'),
+  ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
+  ('execute', 'app_hidden.balance_of', 'signed-in'),
   ('execute', 'app_hidden.begin_login', 'authenticator'),
   ('execute', 'app_hidden.begin_reauthentication', 'authenticator'),
   ('execute', 'app_hidden.begin_registration', 'authenticator'),
@@ -95,6 +97,7 @@ insert into granted values
   ('execute', 'app_hidden.kyc_level_at', 'signed-in'),
   ('execute', 'app_hidden.open_login', 'authenticator'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in partner'),
+  ('execute', 'app_hidden.posted_as_of', 'signed-in'),
   ('execute', 'app_hidden.read_invitation_emails', 'admin'),
   ('execute', 'app_hidden.record_failed_login', 'authenticator'),
   ('execute', 'app_hidden.record_refusals', 'signed-in anonymous partner operator'),
@@ -245,8 +248,10 @@ insert into granted values
   ('select', 'app_public.accounting_periods', 'staff'),
   ('select', 'app_public.accounts', 'signed-in partner'),
   ('select', 'app_public.audit_entries', 'auditor admin operator'),
+  ('select', 'app_public.accounts', 'signed-in'),
   ('select', 'app_public.chart_template_accounts', 'signed-in operator'),
   ('select', 'app_public.chart_templates', 'signed-in operator'),
+  ('select', 'app_public.audit_entries', 'auditor admin operator'),
   ('select', 'app_public.closing_transactions', 'staff'),
   ('select', 'app_public.conversions', 'signed-in partner'),
   ('select', 'app_public.currencies', 'signed-in partner'),
@@ -268,10 +273,12 @@ insert into granted values
   ('select', 'app_public.proposed_postings', 'staff'),
   ('select', 'app_public.refusals', 'signed-in anonymous partner'),
   ('select', 'app_public.role_permissions', 'signed-in partner'),
+  ('select', 'app_public.tenants', 'signed-in operator'),
   ('select', 'app_public.security_event_kinds', 'auditor admin operator'),
   ('select', 'app_public.security_events', 'auditor admin operator'),
   ('select', 'app_public.tenants', 'signed-in partner operator'),
   ('select', 'app_public.transaction_proposals', 'staff'),
+  ('select', 'app_public.tenants', 'signed-in'),
   ('select', 'app_public.transaction_thresholds', 'staff'),
   ('select', 'app_public.transactions', 'signed-in partner'),
   ('select', 'app_public.users', 'signed-in partner operator'),
@@ -426,6 +433,10 @@ select is_empty(
       not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
         when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
         when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
+    where c.contype <> 't' and not (select p.relispartition from pg_class p where p.oid = t.oid)
+      and (not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
+      when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
+      when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
       or (c.contype = 'c' and c.conname ~ '_check[0-9]*$'))$$,
   'constraints are named after their table (a partition has those of its parent), a check by its rule in words');
 select is_empty(
