@@ -107,6 +107,8 @@ drop function app_private.required_conversion_account(integer, text, text);
 drop function app_private.required_account(integer, uuid);
 
 --!include errors/refusals.sql
+--!include audit/security_event_kinds.sql
+--!include audit/exceptions.sql
 --!include identity/permissions.sql
 --!include encryption/encrypted_columns.sql
 --!include ledger/authorize_posting.sql
@@ -132,3 +134,4 @@ drop function app_private.required_account(integer, uuid);
 --!include api_keys/comments.sql
 --!include access/row_level_security.sql
 --!include access/partner.sql
+--!include audit/triggers.sql

@@ -61,7 +61,7 @@ create temp table granted (privilege text, object text, roles text) on commit dr
 insert into granted values
   ('execute', 'app_hidden.accept_own_invitation', 'authenticator'),
   ('execute', 'app_hidden.activate_second_factor', 'authenticator'),
-  ('execute', 'app_hidden.api_key_secrets', 'anonymous'),
+  ('execute', 'app_hidden.api_key_secrets', 'authenticator'),
   ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
   ('execute', 'app_hidden.balance_of', 'signed-in partner'),
   ('execute', 'app_hidden.begin_login', 'authenticator'),
@@ -108,7 +108,7 @@ insert into granted values
   ('execute', 'app_hidden.slug_of_tenant', 'auditor admin operator'),
   ('execute', 'app_hidden.submit_kyc_evidence', 'customer teller admin'),
   ('execute', 'app_hidden.total_of', 'signed-in partner'),
-  ('execute', 'app_hidden.use_api_key', 'anonymous'),
+  ('execute', 'app_hidden.use_api_key', 'authenticator'),
   ('execute', 'app_hidden.versions_at', 'signed-in partner'),
   ('execute', 'app_private.ciphertext_columns', 'worker'),
   ('execute', 'app_private.ciphertext_counts', 'worker'),
