@@ -1,4 +1,18 @@
+---- events and audit of tenants and signing in ----
+
+--!include audit/security_event_kinds.sql
 -- The migration being written. See migrations/README.md.
+---- audit ----
+
+--!include audit/tg__audit.sql
+-- The one above takes what is redacted, too.
+drop function if exists app_private.audit_row_key(jsonb, text[]);
+
+--!include audit/security_event_kinds.sql
+--!include audit/record_read.sql
+--!include audit/exceptions.sql
+--!include audit/triggers.sql
+
 ---- API keys ----
 
 -- The role that verifies passwords asks for them too, and no request of GraphQL can.

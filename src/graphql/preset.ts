@@ -127,7 +127,7 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
     extends: [schemaPreset],
     plugins: [
       checkDocuments({ maskError, allowIntrospection: !isProduction, maxCost }),
-      reportRefusals({ refusals, report: options.report }),
+      reportRefusals({ refusals, log, report: options.report }),
       ...(operations ? [PersistedPlugin] : []),
     ],
     pgServices: [makePipelinedService({ pool, subscriberPool, schemas: ["app_public"] })],
