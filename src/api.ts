@@ -135,7 +135,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     }),
   );
   const isStopping = (): boolean => stopping;
-  const apiKeys = makeApiKeys({ pool, fieldKeys: config.fieldKeys });
+  const apiKeys = makeApiKeys({ callDatabase: callAsAuthenticator(pool), fieldKeys: config.fieldKeys });
   const app = makeApp({
     config,
     pool,

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type pg from "pg";
 import {
   canonicalRequest,
   isSignedWith,
@@ -9,7 +8,8 @@ import {
 } from "../api_keys/signature.ts";
 import { newApiKeySecret, openApiKeySecret, sealApiKeySecret } from "../crypto/api_key_secrets.ts";
 import type { KeyProvider } from "../crypto/keys.ts";
-import { askAnonymously } from "./ask_anonymously.ts";
+import type { Caller } from "../identity/caller.ts";
+import type { CallDatabase } from "../identity/database.ts";
 import type { Claims } from "./tokens.ts";
 
 /** A request with its signature, as far as the signature is about it. */
@@ -18,8 +18,7 @@ export interface SignedRequest {
   method: string;
   target: string;
   body: Buffer;
-  address: string;
-  requestId: string;
+  caller: Caller;
 }
 
 export interface ApiKeys {
@@ -30,8 +29,7 @@ export interface ApiKeys {
 }
 
 export interface ApiKeysOptions {
-  /** Made with `pipeline: true`. */
-  pool: pg.Pool;
+  callDatabase: CallDatabase;
   fieldKeys: KeyProvider;
 }
 
@@ -62,25 +60,26 @@ const secretsOfKey = 2;
  * database, in one call that nobody gets to without the secret. An id that belongs to no key goes the same
  * way, with secrets that nobody knows, through the same cache to the same answer.
  */
-export function makeApiKeys({ pool, fieldKeys }: ApiKeysOptions): ApiKeys {
+export function makeApiKeys({ callDatabase, fieldKeys }: ApiKeysOptions): ApiKeys {
   const entries = new Map<string, Entry | Promise<Entry>>();
   const openDecoy = makeDecoy(fieldKeys);
 
-  const read = async (keyId: string): Promise<Entry> => {
-    const found = await readSecrets(pool, keyId);
+  const read = async (keyId: string, caller: Caller): Promise<Entry> => {
+    const found = await callDatabase<SealedSecret>(caller, "api_key_secrets", [keyId]);
     const secrets = Array.from({ length: secretsOfKey }, async (_, index): Promise<Secret> => {
       const row = found[index];
       if (!row) return { id: undefined, text: await openDecoy() };
-      return { id: row.secretId, text: await openApiKeySecret(fieldKeys, row, row.ciphertext) };
+      const place = { tenantId: row.tenant_id, secretId: row.secret_id };
+      return { id: row.secret_id, text: await openApiKeySecret(fieldKeys, place, row.secret_ciphertext) };
     });
     return { secrets: await Promise.all(secrets), isKnown: found.length > 0, readAt: Date.now(), trustedUntil: 0 };
   };
 
   /** Requests that come at the same time share one look into the database. */
-  const reread = (keyId: string): Promise<Entry> => {
+  const reread = (keyId: string, caller: Caller): Promise<Entry> => {
     const underWay = entries.get(keyId);
     if (underWay instanceof Promise) return underWay;
-    const reading = read(keyId).then(
+    const reading = read(keyId, caller).then(
       (entry) => {
         if (entries.get(keyId) === reading) entries.set(keyId, entry);
         return entry;
@@ -96,25 +95,25 @@ export function makeApiKeys({ pool, fieldKeys }: ApiKeysOptions): ApiKeys {
     return reading;
   };
 
-  const entryOf = async (keyId: string): Promise<Entry> => {
+  const entryOf = async (keyId: string, caller: Caller): Promise<Entry> => {
     const entry = await entries.get(keyId);
-    return entry && Date.now() - entry.readAt < keepMs ? entry : reread(keyId);
+    return entry && Date.now() - entry.readAt < keepMs ? entry : reread(keyId, caller);
   };
 
-  const entryAfterMismatch = async (keyId: string, entry: Entry): Promise<Entry> => {
+  const entryAfterMismatch = async (keyId: string, caller: Caller, entry: Entry): Promise<Entry> => {
     if (Date.now() < entry.trustedUntil) return entry;
-    const newer = await reread(keyId);
+    const newer = await reread(keyId, caller);
     newer.trustedUntil = Date.now() + rereadMs;
     return newer;
   };
 
-  const findSecret = async ({ signature, ...parts }: SignedRequest): Promise<string | undefined> => {
+  const findSecret = async ({ signature, caller, ...parts }: SignedRequest): Promise<string | undefined> => {
     const canonical = canonicalRequest({ ...signature, ...parts });
     const match = ({ secrets }: Entry): string | undefined =>
       // All are tried before one is looked at, so that the time says nothing.
       secrets.filter(({ text }) => isSignedWith(text, canonical, signature)).find(({ id }) => id !== undefined)?.id;
-    const entry = await entryOf(signature.keyId);
-    return match(entry) ?? match(await entryAfterMismatch(signature.keyId, entry));
+    const entry = await entryOf(signature.keyId, caller);
+    return match(entry) ?? match(await entryAfterMismatch(signature.keyId, caller, entry));
   };
 
   return {
@@ -125,7 +124,7 @@ export function makeApiKeys({ pool, fieldKeys }: ApiKeysOptions): ApiKeys {
     async admit(request) {
       const secretId = await findSecret(request);
       if (secretId === undefined) throw new SignatureError("LG421");
-      return useKey(pool, request, secretId);
+      return useKey(callDatabase, request, secretId);
     },
   };
 }
@@ -139,50 +138,34 @@ function makeDecoy(keys: KeyProvider): () => Promise<string> {
 }
 
 interface SealedSecret {
-  tenantId: number;
-  secretId: string;
-  ciphertext: Buffer;
-}
-
-function readSecrets(pool: pg.Pool, keyId: string): Promise<SealedSecret[]> {
-  return askAnonymously<SealedSecret>(pool, {
-    name: "api_key_secrets",
-    text: `select tenant_id as "tenantId", secret_id as "secretId", secret_ciphertext as ciphertext
-           from app_hidden.api_key_secrets($1)`,
-    values: [keyId],
-  });
+  tenant_id: number;
+  secret_id: string;
+  secret_ciphertext: Buffer;
 }
 
 interface Verdict {
-  refusalCode: SignatureCode | null;
-  tenantId: number;
-  userId: string;
-  expiresAt: string;
+  refusal_code: SignatureCode | null;
+  tenant_id: number;
+  user_id: string;
+  expires_at: Date;
 }
 
-async function useKey(pool: pg.Pool, request: SignedRequest, secretId: string): Promise<Claims> {
-  const { signature, address, requestId } = request;
-  const [verdict] = await askAnonymously<Verdict>(pool, {
-    name: "use_api_key",
-    text: `select refusal_code as "refusalCode", tenant_id as "tenantId", user_id as "userId",
-             extract(epoch from expires_at)::bigint as "expiresAt"
-           from app_hidden.use_api_key($1, $2, $3, to_timestamp($4), $5)`,
-    values: [
-      signature.keyId,
-      secretId,
-      createHash("sha256").update(signature.nonce).digest(),
-      signature.timestamp,
-      address,
-    ],
-    settings: { "tallystick.request_id": requestId, "tallystick.address": address },
-  });
+async function useKey(callDatabase: CallDatabase, request: SignedRequest, secretId: string): Promise<Claims> {
+  const { signature, caller } = request;
+  const [verdict] = await callDatabase<Verdict>(caller, "use_api_key", [
+    signature.keyId,
+    secretId,
+    createHash("sha256").update(signature.nonce).digest(),
+    new Date(Number(signature.timestamp) * 1000).toISOString(),
+    caller.address,
+  ]);
   if (!verdict) throw new Error("The database did not say whether an API key may be used.");
-  if (verdict.refusalCode !== null) throw new SignatureError(verdict.refusalCode);
+  if (verdict.refusal_code !== null) throw new SignatureError(verdict.refusal_code);
   return {
-    userId: verdict.userId,
+    userId: verdict.user_id,
     sessionId: signature.keyId,
-    tenantId: verdict.tenantId,
+    tenantId: verdict.tenant_id,
     role: "partner",
-    expiresAt: Number(verdict.expiresAt),
+    expiresAt: Math.floor(verdict.expires_at.getTime() / 1000),
   };
 }

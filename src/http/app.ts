@@ -7,12 +7,12 @@ import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
 import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
+import { isUnavailable } from "../graphql/mask_error.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { ApiKeys } from "./api_keys.ts";
-import { DatabaseUnavailableError } from "./ask_anonymously.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
 import { authenticateSigned } from "./authenticate_signed.ts";
@@ -84,7 +84,7 @@ export function makeApp(options: AppOptions): Express {
   app.use(authPath, refuseToken(refusals, rateLimits, recorder));
   app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
   app.use("/graphql", allowOrigins(config), postOnly);
-  const signed = authenticateSigned({ apiKeys, rateLimits, refusals, log });
+  const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
   app.use("/graphql", ...signed.letIn);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
@@ -268,8 +268,7 @@ function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
 function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
-    if (error instanceof DatabaseUnavailableError)
-      return sendRefusal(response, refusals, { status: 503, code: "LG363" });
+    if (isUnavailable(refusals, error)) return sendRefusal(response, refusals, { status: 503, code: "LG363" });
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.too.large") {
       return sendRefusal(response, refusals, { status: 413, code: "LG164", detail: { maximum: maxBodyBytes } });

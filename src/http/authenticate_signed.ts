@@ -5,22 +5,23 @@ import express, {
   type RequestHandler,
   type Response,
 } from "express";
-import type { Logger } from "pino";
 import { checkSkew, readSignature, type Signature, SignatureError, signatureScheme } from "../api_keys/signature.ts";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import { makePgSettings } from "../graphql/request_context.ts";
 import type { ApiKeys, SignedRequest } from "./api_keys.ts";
 import { setClaims } from "./authenticate.ts";
+import { callerOf } from "./caller.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal } from "./error_response.ts";
 import type { RateLimits } from "./rate_limits.ts";
-import { requestIdOf } from "./request_id.ts";
 
 export interface AuthenticateSignedOptions {
   apiKeys: ApiKeys;
   rateLimits: RateLimits;
   refusals: RefusalCatalog;
-  log: Logger;
+  recorder: RefusalRecorder;
 }
 
 /** What stands in front of GraphQL for requests that are signed with an API key; others pass by. */
@@ -35,7 +36,7 @@ export interface SignedAuthentication {
  * anybody reads them as JSON. What is not taken is answered with 401, and counts for its address.
  */
 export function authenticateSigned(options: AuthenticateSignedOptions): SignedAuthentication {
-  const { apiKeys, rateLimits, refusals, log } = options;
+  const { apiKeys, rateLimits, refusals, recorder } = options;
   const signatures = new WeakMap<object, Signature>();
   const { limitOnce, isOverLimit } = limitAddresses(rateLimits);
   const readBytes = express.raw({ limit: maxBodyBytes, inflate: false, type: () => true });
@@ -65,10 +66,11 @@ export function authenticateSigned(options: AuthenticateSignedOptions): SignedAu
   const refuse: ErrorRequestHandler = (error: unknown, request, response, next) => {
     if (!(error instanceof SignatureError)) return next(error);
     const { code, detail } = error;
-    const about = { apiKeyId: signatures.get(request)?.keyId, address: clientAddress(request) };
-    log.warn({ code, ...about, requestId: requestIdOf(request) }, "a signed request was refused");
     limitOnce(request, response, (trouble?: unknown) => {
       if (trouble) return next(trouble);
+      const keyId = signatures.get(request)?.keyId;
+      // A security event. What is refused to who has the secret, the database has written down itself.
+      if (code === "LG421") recorder.record(makePgSettings(callerOf(request)), [{ code, detail: { apiKeyId: keyId } }]);
       response.setHeader("WWW-Authenticate", signatureScheme);
       sendRefusal(response, refusals, { status: 401, code, detail });
     });
@@ -82,8 +84,7 @@ function signedRequest(request: Request, signature: Signature): SignedRequest {
     method: request.method,
     target: request.originalUrl,
     body: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
-    address: clientAddress(request),
-    requestId: requestIdOf(request),
+    caller: callerOf(request),
   };
 }
 
