@@ -1,7 +1,3 @@
--- The migration being written. See migrations/README.md.
----- events and audit of tenants and signing in ----
-
---!include audit/security_event_kinds.sql
 ---- audit ----
 
 --!include audit/tg__audit.sql
