@@ -16,6 +16,7 @@ import { loadOperationRules, type OperationRules } from "./graphql/operations.ts
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
+import { makeApiKeys } from "./http/api_keys.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
@@ -72,8 +73,17 @@ export async function startApi({
   try {
     await checkLogin(pool);
     if (config.environment === "production") await refuseDemoPeople(pool);
-    const given = { config, log, operationRules, pool, subscriberPool, counterPool, recorder, mailer, closePools };
-    return await serve(given);
+    return await serve({
+      config,
+      log,
+      operationRules,
+      pool,
+      subscriberPool,
+      counterPool,
+      recorder,
+      mailer,
+      closePools,
+    });
   } catch (error) {
     await closePools();
     throw error;
@@ -87,8 +97,8 @@ interface ServeOptions {
   pool: pg.Pool;
   subscriberPool: pg.Pool;
   counterPool: pg.Pool;
-  mailer: Mailer;
   recorder: RefusalRecorder;
+  mailer: Mailer;
   closePools: () => Promise<void>;
 }
 
@@ -125,10 +135,12 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     }),
   );
   const isStopping = (): boolean => stopping;
-  const made = {
+  const apiKeys = makeApiKeys({ callDatabase: callAsAuthenticator(pool), fieldKeys: config.fieldKeys });
+  const app = makeApp({
     config,
     pool,
     keys,
+    apiKeys,
     identity,
     refusals,
     rateLimits,
@@ -137,8 +149,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     recorder,
     log,
     isStopping,
-  };
-  const app = makeApp(made);
+  });
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
