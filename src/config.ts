@@ -23,6 +23,10 @@ export interface Config {
   /** Express's `trust proxy`: false, the number of proxies, or their addresses. */
   trustProxy: boolean | number | string[];
   rateLimitPerMinute: number;
+  /** Where the hashes of sealed blocks are appended. Undefined: to no file. */
+  anchorFile: string | undefined;
+  /** Where they are posted to. Undefined: nowhere. */
+  anchorUrl: string | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -52,6 +56,10 @@ const origins = z
     error: "should be a comma-separated list of origins such as https://app.example.com (no path, no final slash)",
   });
 
+const httpUrl = z.string().refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
+  error: "should be a URL that begins with https:// or http://",
+});
+
 const trustProxy = z
   .string()
   .refine((text) => text !== "true", {
@@ -74,6 +82,8 @@ const environment = z.object({
   TALLYSTICK_CORS_ORIGINS: origins.default([]),
   TALLYSTICK_TRUST_PROXY: trustProxy.default(false),
   TALLYSTICK_RATE_LIMIT_PER_MINUTE: integer(1, 999_999_999).default(600),
+  TALLYSTICK_ANCHOR_FILE: z.string().optional(),
+  TALLYSTICK_ANCHOR_URL: httpUrl.optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -113,7 +123,14 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     corsOrigins: values.TALLYSTICK_CORS_ORIGINS,
     trustProxy: values.TALLYSTICK_TRUST_PROXY,
     rateLimitPerMinute: values.TALLYSTICK_RATE_LIMIT_PER_MINUTE,
+    anchorFile: values.TALLYSTICK_ANCHOR_FILE === undefined ? undefined : resolve(values.TALLYSTICK_ANCHOR_FILE),
+    anchorUrl: values.TALLYSTICK_ANCHOR_URL,
   };
+}
+
+/** The configuration of this process, for jobs: the worker hands them no more than a connection. */
+export function currentConfig(): Config {
+  return loadConfig(process.env);
 }
 
 // A developer reads the terminal; in production a collector reads everything.

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
+import { proofCommand } from "./commands/proof.ts";
 import { tenantCommand } from "./commands/tenant.ts";
 import { tokenCommand } from "./commands/token.ts";
 import { trialBalanceCommand } from "./commands/trial_balance.ts";
@@ -34,7 +35,8 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(importCommand(ledgers))
     .addCommand(exportCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))
-    .addCommand(verifyCommand(ledgers));
+    .addCommand(verifyCommand(ledgers))
+    .addCommand(proofCommand(ledgers));
   for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError("(add --help for what the command takes)");
   }

@@ -59,6 +59,7 @@ const argumentTexts: Record<string, string> = {
   memberSetId: "The id of the set that is part of it.",
   "createAccountSet.code": "The code, 1 to 200 characters, unique among the sets.",
   periodId: "The id of the period.",
+  checks: "The names of the checks to run; all of them if left out.",
   retainedEarningsCode:
     "The code of the equity accounts, one a currency, that revenue and expense move to; nothing moves if left out.",
   repair: "Whether to set right what differs, or only to tell.",
@@ -94,6 +95,8 @@ const labelTexts: Record<string, string> = {
   "BatchMode.ATOMIC": "All transactions are posted, or none.",
   "Direction.DEBIT": "Debit: makes assets and expenses larger.",
   "Direction.CREDIT": "Credit: makes liabilities, equity and revenue larger.",
+  "SealStream.LEDGER": "Transactions with their postings.",
+  "SealStream.AUDIT": "The audit trail.",
   "TransactionKind.POSTED": "Moves money at once.",
   "TransactionKind.PENDING": "Reserves money until it is posted, voided or expires.",
   "TransactionKind.POST_PENDING": "Posts a pending transaction, wholly or in part, and releases the rest.",
