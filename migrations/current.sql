@@ -18,17 +18,15 @@ $$;
 create table if not exists app_private.seal_chains (
   tenant_id integer not null,
   stream app_public.seal_stream not null,
-  chain_id uuid not null default gen_random_uuid(),
-  number integer not null default 0,
-  position bigint not null default 0,
-  block_hash app_public.sha256,
-  xact_id xid8 not null default '0',
-  id uuid not null default '00000000-0000-0000-0000-000000000000',
+  chain_id uuid not null,
+  number integer not null,
+  position bigint not null,
+  block_hash app_public.sha256 not null,
+  xact_id xid8 not null,
+  id uuid not null,
   constraint seal_chains_pkey primary key (tenant_id, stream),
   constraint seal_chains_chain_id_key unique (tenant_id, stream, chain_id),
-  constraint seal_chains_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint seal_chains_last_block_has_a_hash check ((number = 0) = (block_hash is null))
+  constraint seal_chains_number_is_positive check (number > 0)
 );
 
 create table if not exists app_public.seal_blocks (

@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(51);
+select plan(60);
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
@@ -38,6 +38,14 @@ end
 $$;
 select pg_temp.make('acme');
 select pg_temp.make('other');
+
+-- Nothing is sealed of a database transaction that still runs: make this one look like one that has ended.
+set local session_replication_role = replica;
+update app_public.transactions set xact_id = '3';
+set local session_replication_role = origin;
+select app_private.seal();
+select app_private.record_anchors(
+  'file', (select jsonb_agg(a) from app_private.unanchored_heads('file', 10) a));
 
 select is(
   tests.as_tenant(tests.tenant('acme'), format(
@@ -106,6 +114,16 @@ insert into breakage values
   ('open_reservations_that_differ', 'update account_balances set next_expiry_at = null where account_id = :a'),
   ('conversions_that_do_not_add_up', 'update conversions set rate = rate + 0.0001 where tenant_id = :tenant'),
   ('conversions_that_do_not_add_up', 'update app_private.carried_residues set residue = 0 where tenant_id = :tenant'),
+  ('sealed_rows_that_differ', 'update transactions set description = ''x'' where id = :t'),
+  ('sealed_rows_that_differ', 'update app_private.seal_leaves set ids = ids || ids[1:1],
+      leaf_hashes = leaf_hashes || leaf_hashes[1:1] where tenant_id = :tenant'),
+  ('seal_blocks_that_differ', 'update seal_blocks set latest_at = now() where tenant_id = :tenant'),
+  ('seal_blocks_that_differ',
+    'update app_private.seal_anchors set chain_id = gen_random_uuid() where tenant_id = :tenant'),
+  ('seal_blocks_that_differ', 'update app_private.seal_chains set number = number + 1
+      where tenant_id = :tenant and stream = ''ledger'''),
+  ('relayed_transactions_that_are_missing',
+    'insert into app_private.relay_cursors (tenant_id, consumer, id) values (:tenant, ''live'', uuidv7())'),
   ('posting_blocks_that_differ',
     'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
       min_effective_at, max_effective_at, debits, credits)
