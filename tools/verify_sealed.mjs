@@ -200,7 +200,6 @@ async function verifyExport(file, anchors) {
   for await (const line of readLines(file)) {
     const read = Object.hasOwn(readers, line.type) ? readers[line.type] : undefined;
     if (!read) throw new UsageError(`${file} has a line of the unknown type ${JSON.stringify(line.type)}.`);
-    if (tenant === undefined && line.type !== "books") throw new UsageError(`${file} is no export of a sealed ledger.`);
     if (line.type in counts) counts[line.type] += 1;
     read(line);
   }
@@ -420,6 +419,7 @@ async function* readLines(file) {
     for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
       number += 1;
       const line = parseJson(text);
+      if (line?.type !== "books" && number === 1) throw new UsageError(`${file} is no export of a sealed ledger.`);
       // A file that was cut off ends within a line: the missing last line tells.
       if (line === undefined) console.error(`Line ${number} of ${file} is not JSON, and was passed over.`);
       else yield line;

@@ -197,8 +197,8 @@ function textOfType(name: string): string | undefined {
 
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {
-  const [, type] =
-    /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|[A-Z]\w*(?:Type|Status|Kind))Filter$/.exec(name) ?? [];
+  const form = /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|[A-Z]\w*(?:Type|Status|Kind|Stream))Filter$/;
+  const type = form.exec(name)?.[1];
   return type === undefined ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
 }
 

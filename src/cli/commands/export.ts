@@ -28,7 +28,8 @@ Examples:
   $ npx tallystick export --tenant home --format hledger > home.journal && hledger -f home.journal check
   $ npx tallystick export --tenant home --format beancount --output home.beancount && bean-check home.beancount
   $ npx tallystick export --tenant home --format csv --output home.csv
-  $ npx tallystick export --tenant home --format sealed --output home.sealed && node tools/verify_sealed.mjs ledger home.sealed
+  $ npx tallystick export --tenant home --format sealed --output home.sealed
+  $ node tools/verify_sealed.mjs ledger home.sealed
 
 The csv has the columns that \`npx tallystick import\` reads. Dates are in UTC. What is pending has not moved any
 balance and is left out; notes about that, and about names that had to change, go to standard error. The sealed

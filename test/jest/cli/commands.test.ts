@@ -19,7 +19,7 @@ await cli.run("import", cli.file("home.csv", journal), "--tenant", "home");
 
 describe("help", () => {
   const commands = ["start", "migrate", "tenant", "tenant create", "tenant list", "token", "import", "export"];
-  test.each([...commands, "trial-balance", "verify"])(
+  test.each([...commands, "trial-balance", "verify", "proof"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
@@ -31,7 +31,7 @@ describe("help", () => {
 
   test("tallystick --help lists every command and what to do first", async () => {
     const { stdout } = await cli.run("--help");
-    for (const name of [...commands.filter((c) => !c.includes(" ")), "trial-balance", "verify"]) {
+    for (const name of [...commands.filter((c) => !c.includes(" ")), "trial-balance", "verify", "proof"]) {
       expect(stdout).toMatch(new RegExp(`\\n {2}${name} .*[a-z]`));
     }
     expect(stdout).toContain("$ npx tallystick import books.csv --tenant home");
@@ -53,7 +53,7 @@ describe("a wrong argument says what is wrong, and the exit status is 2", () => 
       ["import", "x.csv", "-t", "home", "--rounding-tolerance", "0.01"],
       "--rounding-tolerance needs --rounding-account",
     ],
-    [["export", "-t", "home", "--format", "xml"], "Allowed choices are hledger, beancount, csv."],
+    [["export", "-t", "home", "--format", "xml"], "Allowed choices are hledger, beancount, csv, sealed."],
     [["export", "-t", "home"], "required option '--format <format>' not specified"],
     [["trial-balance", "-t", "home", "--at", "2024-02-30"], "It should be a date or a time such as"],
     [["token", "-t", "home", "-u", user, "-r", "owner"], "customer, teller, accountant, auditor, admin"],

@@ -5,8 +5,8 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { compareAnchors } from "../../../src/cli/anchors.ts";
 import { exportSealed } from "../../../src/cli/export/sealed.ts";
-import { relayAll } from "../../support/relay.ts";
 import { mustPost, openAccounts, openTenant, transfer } from "../../support/ledger.ts";
+import { relayAll } from "../../support/relay.ts";
 import { sealAll, verifySealed } from "../../support/seal.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 
@@ -259,18 +259,24 @@ describe("a forgery of the seal is found and named", () => {
     ],
     [
       "the same in the last block",
-      "update app_public.transactions set description = 'Forged' where id = #9; select pg_temp.releaf(3), pg_temp.rehash(3)",
+      `update app_public.transactions set description = 'Forged' where id = #9;
+       select pg_temp.releaf(3), pg_temp.rehash(3)`,
       { checked: ["missing: the end of the chain block 3"], exported: ["block_replaced: ledger block 3"] },
     ],
     [
       "two leaves swapped",
-      "update app_private.seal_leaves set ids = ids[2:2] || ids[1:1] || ids[3:4], leaf_hashes = leaf_hashes[2:2] || leaf_hashes[1:1] || leaf_hashes[3:4] where number = 2",
+      `update app_private.seal_leaves set
+         ids = ids[2:2] || ids[1:1] || ids[3:4],
+         leaf_hashes = leaf_hashes[2:2] || leaf_hashes[1:1] || leaf_hashes[3:4]
+       where number = 2`,
       { checked: ["leaves changed block 2"], exported: ["leaves_changed: ledger block 2"] },
     ],
     [
       "a row taken out of its block",
       `delete from app_public.transactions where id = #5;
-       update app_private.seal_leaves set ids = ids[1:1] || ids[3:4], leaf_hashes = leaf_hashes[1:1] || leaf_hashes[3:4] where number = 2;
+       update app_private.seal_leaves set
+         ids = ids[1:1] || ids[3:4], leaf_hashes = leaf_hashes[1:1] || leaf_hashes[3:4]
+       where number = 2;
        select pg_temp.rehash(2)`,
       {
         checked: ["positions do not follow block 3", "replaced: the next block was chained to another block 2"],
