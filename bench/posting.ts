@@ -88,11 +88,16 @@ export async function measurePosting(
   return figures;
 }
 
-function shapes(count: number): Shape[] {
-  const uniform: Shape["pick"] = (random) => {
+/** Two accounts out of so many, each as likely as any other. */
+export function uniformly(count: number): Shape["pick"] {
+  return (random) => {
     const one = Math.floor(random() * count);
     return [one, (one + 1 + Math.floor(random() * (count - 1))) % count];
   };
+}
+
+function shapes(count: number): Shape[] {
+  const uniform = uniformly(count);
   // One account is credited by all others.
   const hot: Shape["pick"] = (random) => [1 + Math.floor(random() * (count - 1)), 0];
   const singles = [1, 8].flatMap((clients) => [
@@ -107,7 +112,8 @@ function shapes(count: number): Shape[] {
   return [...singles, ...batches];
 }
 
-function postingLoad(books: Books, shape: Shape, seconds: number): Load {
+/** Posts in a shape, as a client of the API would. */
+export function postingLoad(books: Books, shape: Shape, seconds: number): Load {
   const key = (): string => (shape.withKeys ? crypto.randomUUID() : "");
   const item = (random: () => number): string => {
     const [debit, credit] = shape.pick(random).map((index) => books.accountIds[index]);
