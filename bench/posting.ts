@@ -1,6 +1,6 @@
 import pg from "pg";
 import { openCommandSession } from "../src/cli/ledger.ts";
-import { type Load, median, type Statement, transfersPerSecond } from "./load.ts";
+import { type Load, median, transfersPerSecond } from "./load.ts";
 
 /** One line of the report. */
 export interface Figure {
@@ -26,14 +26,16 @@ interface Shape {
   /** How many of the accounts take part; 0 = all of them, against one hot account. */
   pick: (random: () => number) => [number, number];
   withKeys?: boolean;
+  /** Each client posts to a tenant of its own. */
+  ownBooks?: boolean;
 }
 
-/** Opens a tenant with some accounts, and the floors' accounts beside it. */
-export async function openBooks(url: string, count: number): Promise<Books> {
+/** Opens a tenant with some accounts. */
+export async function openBooks(url: string, slug: string, count: number): Promise<Books> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant('bench')");
+    const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant($1)", [slug]);
     const tenantId = rows[0]?.id ?? 0;
     await actAs(client, tenantId);
     const opened = await client.query<{ id: string }>(
@@ -41,7 +43,6 @@ export async function openBooks(url: string, count: number): Promise<Books> {
        from generate_series(1, $1::integer) n`,
       [count],
     );
-    await client.query("insert into floor.accounts (id) select generate_series(1, $1::integer)", [count]);
     await client.query("vacuum analyze");
     return { url, tenantId, accountIds: opened.rows.map((row) => row.id) };
   } finally {
@@ -59,16 +60,17 @@ export async function actAs(client: pg.ClientBase, tenantId: number): Promise<vo
   );
 }
 
-/** Measures posting over SQL in several shapes, each in turns with its floor. */
+/** Measures posting over SQL in several shapes, each in turns with its floor. The first books are shared. */
 export async function measurePosting(
-  books: Books,
+  tenants: [Books, ...Books[]],
   { rounds, seconds, progress }: { rounds: number; seconds: number; progress: (name: string) => void },
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
-  for (const shape of shapes(books.accountIds.length)) {
+  const [books, ...ownBooks] = tenants;
+  for (const shape of shapes(books.accountIds.length, ownBooks[0]?.accountIds.length ?? 0)) {
     progress(shape.name);
     const floor = shape.size === 1 ? floorS(books, shape, seconds) : floorB(books, shape, seconds);
-    const posting = postingLoad(books, shape, seconds);
+    const posting = postingLoad(shape.ownBooks ? ownBooks : [books], shape, seconds);
     // The first pass warms plans and pages, and is not counted.
     await transfersPerSecond({ ...posting, seconds: 1 });
     const floors: number[] = [];
@@ -88,16 +90,16 @@ export async function measurePosting(
   return figures;
 }
 
-/** Two accounts out of so many, each as likely as any other. */
-export function uniformly(count: number): Shape["pick"] {
+/** Two of so many accounts, each as likely as any other. */
+export function uniformOver(accounts: number): Shape["pick"] {
   return (random) => {
-    const one = Math.floor(random() * count);
-    return [one, (one + 1 + Math.floor(random() * (count - 1))) % count];
+    const one = Math.floor(random() * accounts);
+    return [one, (one + 1 + Math.floor(random() * (accounts - 1))) % accounts];
   };
 }
 
-function shapes(count: number): Shape[] {
-  const uniform = uniformly(count);
+function shapes(count: number, ownCount: number): Shape[] {
+  const uniform = uniformOver(count);
   // One account is credited by all others.
   const hot: Shape["pick"] = (random) => [1 + Math.floor(random() * (count - 1)), 0];
   const singles = [1, 8].flatMap((clients) => [
@@ -107,38 +109,46 @@ function shapes(count: number): Shape[] {
   const batches = [100, 1000].flatMap((size) => [
     { name: `batches of ${size}, 2 clients, uniform`, clients: 2, size, pick: uniform },
     { name: `batches of ${size}, 2 clients, one hot account`, clients: 2, size, pick: hot },
+    { name: `batches of ${size}, 2 clients, ten accounts`, clients: 2, size, pick: uniformOver(10) },
     { name: `batches of ${size}, 2 clients, uniform, with keys`, clients: 2, size, pick: uniform, withKeys: true },
+    {
+      name: `batches of ${size}, 2 clients, each in books of ${ownCount} accounts`,
+      clients: 2,
+      size,
+      pick: uniformOver(ownCount),
+      ownBooks: true,
+    },
   ]);
   return [...singles, ...batches];
 }
 
-/** Posts in a shape, as a client of the API would. */
-export function postingLoad(books: Books, shape: Shape, seconds: number): Load {
+/** Posts in a shape, as clients of the API would. */
+export function postingLoad(tenants: Books[], shape: Shape, seconds: number): Load {
+  const booksOf = (index: number): Books => tenants[index % tenants.length] as Books;
   const key = (): string => (shape.withKeys ? crypto.randomUUID() : "");
-  const item = (random: () => number): string => {
-    const [debit, credit] = shape.pick(random).map((index) => books.accountIds[index]);
+  const item = (random: () => number, { accountIds }: Books): string => {
+    const [debit, credit] = shape.pick(random).map((index) => accountIds[index]);
     const amount = 1 + Math.floor(random() * 10_000);
     const postings = `{\\"(${debit},debit,${amount})\\",\\"(${credit},credit,${amount})\\"}`;
     return `(posted,"${postings}",${key()},,,,,,,)`;
   };
-  const quoted = (random: () => number): string => `"${item(random).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
-  const batch = (random: () => number): Statement => ({
+  const quoted = (random: () => number, books: Books): string =>
+    `"${item(random, books).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  const batch: Load["next"] = (random, index) => ({
     text: "select count(*) from unnest(app_public.post_transactions($1))",
-    values: [`{${Array.from({ length: shape.size }, () => quoted(random)).join(",")}}`],
+    values: [`{${Array.from({ length: shape.size }, () => quoted(random, booksOf(index))).join(",")}}`],
     transfers: shape.size,
   });
-  const single = (random: () => number): Statement => ({
+  const single: Load["next"] = (random, index) => ({
     text: "select transaction_id from app_public.post_transaction($1)",
-    values: [item(random)],
+    values: [item(random, booksOf(index))],
     transfers: 1,
   });
   return {
-    url: books.url,
+    url: booksOf(0).url,
     clients: shape.clients,
     seconds,
-    prepare: async (client) => {
-      await actAs(client, books.tenantId);
-    },
+    prepare: (client, index) => actAs(client, booksOf(index).tenantId),
     next: shape.size === 1 ? single : batch,
   };
 }

@@ -54,7 +54,7 @@ export async function measureReading(
   await withClient(urls.owner, foldAll);
   return withClient(urls.owner, async (client) => {
     await client.query("set role tallystick_accountant");
-    await actAs(client, tenantId);
+    await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
     const figures: Figure[] = [];
     for (const question of questions) {
       progress(question.name);

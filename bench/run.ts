@@ -32,13 +32,18 @@ const figures = await withScratchServer({ profile: "durable" }, async ({ createD
   progress("a server, migrated");
   const urls = await createDatabase("bench");
   await withClient(urls.owner, (client) => client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8")));
-  const books = await openBooks(urls.owner, Number(values.accounts));
-  const posting = await measurePosting(books, {
+  const accounts = Number(values.accounts);
+  await withClient(urls.owner, (client) =>
+    client.query("insert into floor.accounts (id) select generate_series(1, $1::integer)", [accounts]),
+  );
+  const shared = await openBooks(urls.owner, "bench", accounts);
+  const own = [await openBooks(urls.owner, "bench-1", 1000), await openBooks(urls.owner, "bench-2", 1000)];
+  const posting = await measurePosting([shared, ...own], {
     rounds: Number(values.rounds),
     seconds: Number(values.seconds),
     progress,
   });
-  const sealing = await measureSealing(urls, books, {
+  const sealing = await measureSealing(urls, shared, {
     rounds: Number(values.rounds),
     seconds: Number(values.seconds),
     progress,

@@ -3,7 +3,7 @@ import pg from "pg";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { withClient } from "../src/postgres/client.ts";
 import { median, transfersPerSecond } from "./load.ts";
-import { actAs, type Books, type Figure, postingLoad, uniformly } from "./posting.ts";
+import { actAs, type Books, type Figure, postingLoad, uniformOver } from "./posting.ts";
 
 interface Options {
   rounds: number;
@@ -28,7 +28,7 @@ export async function measureSealing(urls: DatabaseUrls, books: Books, options: 
       ["batches of 100, 2 clients, while sealing", 2, 100],
     ] as const) {
       progress(name);
-      const load = postingLoad(books, { name, clients, size, pick: uniformly(books.accountIds.length) }, seconds);
+      const load = postingLoad([books], { name, clients, size, pick: uniformOver(books.accountIds.length) }, seconds);
       const without: number[] = [];
       const during: number[] = [];
       for (let round = 0; round < rounds; round += 1) {
