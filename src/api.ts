@@ -6,10 +6,12 @@ import pg from "pg";
 import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
+import { type RefusalRecorder, startRefusalRecorder } from "./audit/refusal_recorder.ts";
 import type { Config } from "./config.ts";
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
+import { addressOf } from "./http/address.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { claimsOf } from "./http/authenticate.ts";
 import { checkLogin } from "./http/check_login.ts";
@@ -37,11 +39,15 @@ export interface ApiOptions {
 /** Starts the HTTP server: GraphQL at /graphql, subscriptions there too, and what operations need. */
 export async function startApi({ config, databaseUrl, log }: ApiOptions): Promise<RunningPart> {
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
+  const recorder = startRefusalRecorder({ pool, log });
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
-  const closePools = async (): Promise<void> => void (await Promise.all([pool.end(), subscriberPool.end()]));
+  const closePools = async (): Promise<void> => {
+    await recorder.stop();
+    await Promise.all([pool.end(), subscriberPool.end()]);
+  };
   try {
     await checkLogin(pool);
-    return await serve({ config, log, pool, subscriberPool, closePools });
+    return await serve({ config, log, pool, subscriberPool, recorder, closePools });
   } catch (error) {
     await closePools();
     throw error;
@@ -53,10 +59,12 @@ interface ServeOptions {
   log: Logger;
   pool: pg.Pool;
   subscriberPool: pg.Pool;
+  recorder: RefusalRecorder;
   closePools: () => Promise<void>;
 }
 
-async function serve({ config, log, pool, subscriberPool, closePools }: ServeOptions): Promise<RunningPart> {
+async function serve(options: ServeOptions): Promise<RunningPart> {
+  const { config, log, pool, subscriberPool, recorder, closePools } = options;
   const refusals = await loadRefusals(pool);
   const key = tokenKey(config.jwtSecret);
   const metrics = makeMetrics(pool);
@@ -69,23 +77,38 @@ async function serve({ config, log, pool, subscriberPool, closePools }: ServeOpt
       log,
       environment: config.environment,
       onError: (code) => metrics.errors.inc({ code }),
+      report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ claims: claimsOf(expressv4.req), requestId: requestIdOf(expressv4.req) })
+          ? makeRequestContext({
+              claims: claimsOf(expressv4.req),
+              requestId: requestIdOf(expressv4.req),
+              address: addressOf(expressv4.req),
+            })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
+              address: addressOf(ws?.request, app),
             }),
     }),
   );
-  const app = makeApp({ config, pool, key, refusals, metrics, log, isStopping: () => stopping });
+  const app = makeApp({ config, pool, key, refusals, metrics, recorder, log, isStopping: () => stopping });
   const server = createServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
   await instance.getSchema();
   addFallbacks(app, refusals, log);
   const onCount = (open: number): void => metrics.sockets.set(open);
-  const closeWebSockets = serveWebSockets({ server, serv, key, refusals, log, onCount });
+  const closeWebSockets = serveWebSockets({
+    server,
+    serv,
+    key,
+    refusals,
+    recorder,
+    addressOf: (request) => addressOf(request, app),
+    log,
+    onCount,
+  });
   server.listen(config.port, config.host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

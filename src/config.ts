@@ -27,6 +27,8 @@ export interface Config {
   anchorFile: string | undefined;
   /** Where they are posted to. Undefined: nowhere. */
   anchorUrl: string | undefined;
+  /** For how many months the audit trail is kept. Undefined: for ever. */
+  auditRetentionMonths: number | undefined;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -84,6 +86,8 @@ const environment = z.object({
   TALLYSTICK_RATE_LIMIT_PER_MINUTE: integer(1, 999_999_999).default(600),
   TALLYSTICK_ANCHOR_FILE: z.string().optional(),
   TALLYSTICK_ANCHOR_URL: httpUrl.optional(),
+  // PCI DSS wants a year of it; the database refuses less, too.
+  TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -125,6 +129,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     rateLimitPerMinute: values.TALLYSTICK_RATE_LIMIT_PER_MINUTE,
     anchorFile: values.TALLYSTICK_ANCHOR_FILE === undefined ? undefined : resolve(values.TALLYSTICK_ANCHOR_FILE),
     anchorUrl: values.TALLYSTICK_ANCHOR_URL,
+    auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }
 

@@ -9,6 +9,7 @@ import type { Config } from "./config.ts";
 import { tasksFolder } from "./paths.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
 import { startRelay } from "./relay.ts";
+import { startSecurityLog } from "./security_log.ts";
 
 export interface WorkerOptions {
   config: Config;
@@ -24,11 +25,12 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
   const taskList = await loadTasks();
   const pool = new pg.Pool({
     connectionString: databaseUrl,
-    // One connection a job, one for LISTEN, one for housekeeping, one for the relay.
-    max: config.workerConcurrency + 3,
+    // One connection a job, one for LISTEN, one for housekeeping, one for the relay, one for security events.
+    max: config.workerConcurrency + 4,
     application_name: "tallystick-worker",
   });
   logBrokenConnections(pool, log);
+  await pool.query("select app_private.set_audit_retention($1)", [config.auditRetentionMonths ?? null]);
   const runner = await run({
     pgPool: pool,
     taskList,
@@ -38,6 +40,7 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
     logger: bridgeLogger(log),
   });
   const relay = startRelay({ pool, log });
+  const securityLog = startSecurityLog({ pool, log });
   let stopping = false;
   const ended = runner.promise.then(
     () => stopping || onFatal(new Error("The worker ended by itself.")),
@@ -45,7 +48,7 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
   );
   const stop = async (): Promise<void> => {
     stopping = true;
-    await relay.stop();
+    await Promise.all([relay.stop(), securityLog.stop()]);
     await runner.stop().catch((error: unknown) => log.warn({ err: error }, "the worker did not stop cleanly"));
     await ended;
     await pool.end();

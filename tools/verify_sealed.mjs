@@ -39,6 +39,7 @@ Findings:
   anchored_chain_replaced  the chain was begun anew since it was anchored
   not_anchored             no anchor covers the block of the proof
   proof_broken             the proof does not lead from the transaction to the block
+  retention_untrue         a month is on record as retired, and is there, or was other than that
   export_incomplete        lines of the file are missing`;
 
 class UsageError extends Error {}
@@ -92,6 +93,15 @@ const canonicalRow = {
         ...[posting.pendingDebits, posting.pendingCredits].map(textOrNull),
         ...[posting.createdAt, posting.effectiveAt].map(canonicalTime),
       ]),
+    ]),
+  audit: (row) =>
+    JSON.stringify([
+      "tallystick.audit_entry.v1",
+      ...[row.id, row.operation, row.xactId].map(textOrNull),
+      canonicalTime(row.at),
+      ...[row.userId, row.sessionId, row.address, row.requestRole, row.requestId].map(textOrNull),
+      ...[row.databaseUser, row.applicationName, row.tableName, row.rowKey, row.action].map(textOrNull),
+      ...[row.before, row.after].map(textOrNull),
     ]),
 };
 
@@ -164,17 +174,17 @@ const newChain = (line) => ({
   block: undefined,
   previous: undefined,
   leaves: [],
+  strays: new Set(),
   last: undefined,
   blocks: 0,
   rows: 0,
-  retired: 0,
+  retirements: [],
   unsealed: 0,
 });
 
 async function verifyExport(file, anchors) {
   const findings = new Findings();
   const chains = new Map();
-  const retiredBefore = new Map();
   let tenant;
   const counts = { block: 0, leaf: 0, unsealed: 0 };
   let isComplete = false;
@@ -188,10 +198,10 @@ async function verifyExport(file, anchors) {
       if (line.format !== "tallystick.sealed.v1") throw new UsageError(`${file} has the format ${line.format}.`);
       tenant = line.tenant;
     },
-    retention: (line) => retiredBefore.set(line.stream, canonicalTime(line.retiredBefore)),
     chain: (line) => chains.set(line.stream, newChain(line)),
+    retention: (line) => chainOf(line).retirements.push({ ...line, gone: 0, left: 0 }),
     block: (line) => beginBlock(chainOf(line), line, findings),
-    leaf: (line) => addLeaf(chainOf(line), line, retiredBefore.get(line.stream), findings),
+    leaf: (line) => addLeaf(chainOf(line), line, findings),
     unsealed: (line) => addUnsealed(chainOf(line), line, findings),
     end: ({ blocks, leaves, unsealed }) => {
       isComplete = blocks === counts.block && leaves === counts.leaf && unsealed === counts.unsealed;
@@ -206,7 +216,8 @@ async function verifyExport(file, anchors) {
   if (!isComplete) findings.add("export_incomplete", file, "lines of it are missing");
   for (const chain of chains.values()) endChain(chain, findings);
   if (anchors) checkAnchors({ anchors, tenant, chains, findings });
-  for (const { stream, blocks, rows, retired, unsealed } of chains.values()) {
+  for (const { stream, blocks, rows, retirements, unsealed } of chains.values()) {
+    const retired = retirements.reduce((sum, { gone }) => sum + gone, 0);
     const gone = retired > 0 ? ` (${retired} of them retired by the retention rule)` : "";
     console.log(`${stream}: ${blocks} blocks, ${rows} sealed rows${gone}, ${unsealed} not sealed yet`);
   }
@@ -246,26 +257,40 @@ function endBlock(chain, findings) {
   chain.block = undefined;
 }
 
-function addLeaf(chain, leaf, retiredBefore, findings) {
+function addLeaf(chain, leaf, findings) {
   const { block } = chain;
   const where = `${leaf.stream} block ${leaf.block}, leaf ${leaf.index}, ${rowNames[leaf.stream]} ${leaf.id}`;
-  if (block?.number !== leaf.block || leaf.index !== chain.leaves.length) {
-    findings.add("leaves_changed", where, "it is out of its place");
+  if (block?.number !== leaf.block) {
+    if (!chain.strays.has(leaf.block)) {
+      findings.add("leaves_changed", `${leaf.stream} block ${leaf.block}`, "there are leaves of it outside of it");
+    }
+    chain.strays.add(leaf.block);
     return;
   }
+  if (leaf.index !== chain.leaves.length) chain.leaves.push("");
   chain.leaves.push(leaf.leafHash);
   chain.rows += 1;
+  const retirement = retirementOf(chain, block);
   if (leaf.row) {
+    if (retirement) retirement.left += 1;
     const hash = hashRow(leaf, where, findings);
     if (hash !== undefined && (hash !== leaf.leafHash || leaf.row.id !== leaf.id)) {
       findings.add("row_changed", where, "it is not as it was sealed");
     }
     chain.last = leaf.row;
-  } else if (retiredBefore !== undefined && Number(canonicalTime(block.latestAt)) < Number(retiredBefore)) {
-    chain.retired += 1;
+  } else if (retirement) {
+    retirement.gone += 1;
   } else {
     findings.add("row_missing", where, "it was sealed and is gone");
   }
+}
+
+/** The month of the retention rule that a block lies in as a whole; no block lies in two. */
+function retirementOf({ retirements }, block) {
+  const micros = (time) => BigInt(canonicalTime(time).replace(".", ""));
+  return retirements.find(
+    ({ startsAt, endsAt }) => micros(block.earliestAt) >= micros(startsAt) && micros(block.latestAt) < micros(endsAt),
+  );
 }
 
 function hashRow({ stream, row }, where, findings) {
@@ -289,7 +314,11 @@ function addUnsealed(chain, { stream, row }, findings) {
 
 function endChain(chain, findings) {
   endBlock(chain, findings);
-  const { end, previous, stream } = chain;
+  const { end, previous, stream, retirements } = chain;
+  for (const { startsAt, entries, gone, left } of retirements) {
+    const text = `${entries} on record as retired, ${gone} sealed ones are gone, ${left} are left`;
+    if (left > 0 || gone !== entries) findings.add("retention_untrue", `${stream} month of ${startsAt}`, text);
+  }
   if ((previous?.number ?? 0) < end.number) {
     const from = (previous?.number ?? 0) + 1;
     findings.add("tail_missing", `${stream} block ${from}`, `the chain had ${end.number} blocks`);

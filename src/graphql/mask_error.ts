@@ -83,6 +83,20 @@ export function makeMaskError({ refusals, log, isProduction }: MaskErrorOptions)
   };
 }
 
+/** The code and the detail that an error will be answered with, for the record. */
+export function describeCause(
+  refusals: RefusalCatalog,
+  error: GraphQLError,
+): { code: string; detail: Record<string, unknown> } {
+  const cause = rootCause(error);
+  const database = asDatabaseError(cause);
+  const extensions = (database && describeDatabaseError(refusals, database)?.extensions) ?? error.extensions;
+  const { code, detail } = extensions as { code?: unknown; detail?: Record<string, unknown> };
+  if (typeof code === "string") return { code, detail: detail ?? {} };
+  const isKnown = !database && (cause instanceof SafeError || cause instanceof GraphQLError || cause === undefined);
+  return { code: isKnown ? standardCode(error) : "INTERNAL_SERVER_ERROR", detail: {} };
+}
+
 /**
  * Grafserv masks what comes of running a document, but not what parsing and validating it finds: this does,
  * so that limits answer like all refusals, and nothing is suggested in production.

@@ -16,6 +16,7 @@ import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import type { RefusalCatalog } from "./refusals.ts";
+import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
@@ -32,6 +33,8 @@ export interface PresetOptions {
   makeContext: (requestContext: Partial<Grafast.RequestContext>) => object;
   /** Told the code of every error that a client is answered with. */
   onError: (code: string) => void;
+  /** Told what requests were refused. */
+  report: ReportRefusalsOptions["report"];
 }
 
 /** Bytes of a request. A batch of 1,000 transactions of two postings has some 400 kB. */
@@ -98,7 +101,7 @@ export const schemaPreset: GraphileConfig.Preset = {
 
 /** The preset of the server. */
 export function makePreset(options: PresetOptions): GraphileConfig.Preset {
-  const { pool, subscriberPool, refusals, log, environment, makeContext, onError } = options;
+  const { pool, subscriberPool, refusals, log, environment, makeContext, onError, report } = options;
   const mask = makeMaskError({ refusals, log, isProduction: environment === "production" });
   const maskError = (error: GraphQLError): GraphQLError => {
     const masked = mask(error);
@@ -107,7 +110,7 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
   };
   return {
     extends: [schemaPreset],
-    plugins: [maskValidation(maskError)],
+    plugins: [maskValidation(maskError), reportRefusals({ refusals, report })],
     pgServices: [makePipelinedService({ pool, subscriberPool, schemas: ["app_public"] })],
     grafast: {
       context: (requestContext) => makeContext(requestContext) as Partial<Grafast.Context>,

@@ -22,6 +22,7 @@ export async function printApiSchema(apiUrl: string): Promise<string> {
     environment: "production",
     makeContext: () => ({}),
     onError: () => undefined,
+    report: () => undefined,
   });
   const instance = postgraphile(preset);
   try {

@@ -26,6 +26,8 @@ const statementTimeouts: Record<RequestRole, string> = {
 export interface RequestContextOptions {
   claims: Claims | undefined;
   requestId: string;
+  /** The address of the client; empty if there is none that makes sense. */
+  address: string;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -39,7 +41,7 @@ export interface RequestContext {
  * The settings that a request has in the database. The only place that chooses a role; only what is
  * listed here of a verified token gets through.
  */
-export function makeRequestContext({ claims, requestId }: RequestContextOptions): RequestContext {
+export function makeRequestContext({ claims, requestId, address }: RequestContextOptions): RequestContext {
   const role: RequestRole = claims?.role ?? "anonymous";
   return {
     tenantId: claims?.tenantId ?? null,
@@ -51,6 +53,7 @@ export function makeRequestContext({ claims, requestId }: RequestContextOptions)
       "tallystick.user_id": claims?.userId ?? "",
       "tallystick.session_id": claims?.sessionId ?? "",
       "tallystick.request_id": requestId,
+      "tallystick.address": address,
     },
   };
 }

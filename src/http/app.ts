@@ -5,6 +5,7 @@ import helmet from "helmet";
 import type pg from "pg";
 import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
 import { limits } from "../graphql/limits.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
@@ -22,12 +23,14 @@ export interface AppOptions {
   key: KeyObject;
   refusals: RefusalCatalog;
   metrics: Metrics;
+  recorder: RefusalRecorder;
   log: Logger;
   isStopping: () => boolean;
 }
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
-export function makeApp({ config, pool, key, refusals, metrics, log, isStopping }: AppOptions): Express {
+export function makeApp(options: AppOptions): Express {
+  const { config, pool, key, refusals, metrics, recorder, log, isStopping } = options;
   const app = express();
   app.disable("x-powered-by");
   app.set("trust proxy", config.trustProxy);
@@ -47,7 +50,7 @@ export function makeApp({ config, pool, key, refusals, metrics, log, isStopping 
     cors({ origin: config.corsOrigins, maxAge: 600, exposedHeaders: ["X-Request-Id", "Retry-After"] }),
   );
   app.use("/graphql", postOnly);
-  app.use("/graphql", authenticate(key, refusals), limitRate(config.rateLimitPerMinute, refusals));
+  app.use("/graphql", authenticate(key, refusals, recorder), limitRate(config.rateLimitPerMinute, refusals));
   app.use(
     "/graphql",
     express.json({ limit: maxBodyBytes, type: ["application/json", "application/graphql-response+json"] }),

@@ -7,8 +7,10 @@ import type { Logger } from "pino";
 import { type GrafservBase, makeGraphQLWSConfig } from "postgraphile/grafserv";
 import { type ExecutionArgs, GraphQLError, getOperationAST } from "postgraphile/graphql";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import { limits } from "../graphql/limits.ts";
 import { describeRefusal, type RefusalCatalog } from "../graphql/refusals.ts";
+import { recordBadToken } from "./authenticate.ts";
 import { bearerToken, type Claims, TokenError, verifyToken } from "./tokens.ts";
 
 export interface WebSocketOptions {
@@ -16,6 +18,9 @@ export interface WebSocketOptions {
   serv: GrafservBase;
   key: KeyObject;
   refusals: RefusalCatalog;
+  recorder: RefusalRecorder;
+  /** The address of the client, behind proxies too. */
+  addressOf: (request: IncomingMessage) => string;
   log: Logger;
   /** Told how many sockets are open. */
   onCount: (open: number) => void;
@@ -42,7 +47,7 @@ export function claimsOfWebSocket(socket: object): Claims | undefined {
  * not reach here. Returns what closes all sockets.
  */
 export function serveWebSockets(options: WebSocketOptions): () => Promise<void> {
-  const { server, serv, key, refusals, log, onCount } = options;
+  const { server, serv, key, refusals, recorder, addressOf, log, onCount } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
   const openByTenant = new Map<number, number>();
   const base = makeGraphQLWSConfig(serv);
@@ -76,6 +81,7 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
         return true;
       } catch (error) {
         if (!(error instanceof TokenError)) throw error;
+        recordBadToken(recorder, ctx.extra.request, { error, address: addressOf(ctx.extra.request) });
         socket.close(closeCodes.forbidden, closeReason(refusals, error.code));
         return false;
       }

@@ -19,7 +19,8 @@ select * from our_tables
 where name not in (
   'app_public.refusals', 'app_public.iso_currencies', 'app_public.tenants', 'app_public.users',
   'app_public.permissions', 'app_public.grantable_permissions', 'app_private.operators',
-  'app_private.sessions', 'app_private.security_events'
+  'app_private.sessions', 'app_private.security_events', 'app_private.audit_retention',
+  'app_private.security_event_cursor', 'app_public.security_event_kinds'
 );
 
 create temp view our_functions as
@@ -37,6 +38,8 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
   ('execute', 'app_hidden.anchors_that_differ', 'accountant auditor admin'),
+  ('execute', 'app_hidden.audit_leaf_hashes', 'accountant auditor admin'),
+  ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
   ('execute', 'app_hidden.balance_of', 'signed-in'),
   ('execute', 'app_hidden.block_hash', 'accountant auditor admin'),
   ('execute', 'app_hidden.canonical_posting', 'accountant auditor admin'),
@@ -55,15 +58,21 @@ insert into granted values
   ('execute', 'app_hidden.merkle_level', 'accountant auditor admin'),
   ('execute', 'app_hidden.merkle_root', 'accountant auditor admin'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in'),
+  ('execute', 'app_hidden.record_refusals', 'signed-in anonymous partner operator'),
   ('execute', 'app_hidden.refusal_catalog', 'anonymous'),
+  ('execute', 'app_hidden.slug_of_tenant', 'auditor admin operator'),
   ('execute', 'app_hidden.total_of', 'signed-in'),
   ('execute', 'app_hidden.utc_text', 'accountant auditor admin'),
   ('execute', 'app_hidden.versions_at', 'signed-in'),
   ('execute', 'app_private.expire_pending', 'worker'),
   ('execute', 'app_private.fold_postings', 'worker'),
+  ('execute', 'app_private.make_audit_partitions', 'worker'),
   ('execute', 'app_private.record_anchors', 'worker'),
   ('execute', 'app_private.relay_live', 'worker'),
+  ('execute', 'app_private.retire_audit_partition', 'worker'),
   ('execute', 'app_private.seal', 'worker'),
+  ('execute', 'app_private.set_audit_retention', 'worker'),
+  ('execute', 'app_private.take_security_events', 'worker'),
   ('execute', 'app_private.unanchored_heads', 'worker'),
   ('execute', 'app_public.account', 'signed-in'),
   ('execute', 'app_public.account_by_code', 'signed-in'),
@@ -124,25 +133,35 @@ insert into granted values
   ('execute', 'app_public.update_account', 'accountant admin'),
   ('execute', 'app_public.verify_ledger', 'accountant auditor admin'),
   ('execute', 'app_public.void_pending_transaction', 'teller accountant admin'),
+  ('select', 'app_hidden.audit_retirements', 'accountant auditor admin'),
+  ('select', 'app_hidden.exported_audit_entries', 'auditor admin'),
   ('select', 'app_hidden.exported_blocks', 'accountant auditor admin'),
   ('select', 'app_hidden.exported_transactions', 'accountant auditor admin'),
   ('select', 'app_hidden.ledger_leaves', 'accountant auditor admin'),
   ('select', 'app_hidden.open_reservations', 'signed-in'),
   ('select', 'app_hidden.posting_block_entries', 'signed-in'),
   ('select', 'app_hidden.posting_blocks', 'signed-in'),
+  ('select', 'app_hidden.retired_blocks', 'accountant auditor admin'),
   ('select', 'app_hidden.seal_chains', 'accountant auditor admin'),
   ('select', 'app_hidden.sealed_leaves', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries', 'auditor admin operator'),
+  ('select', 'app_private.audit_entries_default.at', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries_default.id', 'accountant auditor admin'),
+  ('select', 'app_private.audit_entries_default.tenant_id', 'accountant auditor admin'),
+  ('select', 'app_private.audit_retirements', 'accountant auditor admin'),
   ('select', 'app_private.carried_residues', 'accountant auditor admin'),
   ('select', 'app_private.open_reservations', 'signed-in'),
   ('select', 'app_private.relay_cursors', 'accountant auditor admin'),
   ('select', 'app_private.seal_anchors', 'accountant auditor admin'),
   ('select', 'app_private.seal_chains', 'accountant auditor admin'),
   ('select', 'app_private.seal_leaves', 'accountant auditor admin'),
+  ('select', 'app_private.security_events', 'auditor admin operator'),
   ('select', 'app_public.account_balances', 'signed-in'),
   ('select', 'app_public.account_set_members', 'staff'),
   ('select', 'app_public.account_sets', 'staff'),
   ('select', 'app_public.accounting_periods', 'staff'),
   ('select', 'app_public.accounts', 'signed-in'),
+  ('select', 'app_public.audit_entries', 'auditor admin operator'),
   ('select', 'app_public.closing_transactions', 'staff'),
   ('select', 'app_public.conversions', 'signed-in'),
   ('select', 'app_public.currencies', 'signed-in'),
@@ -155,11 +174,15 @@ insert into granted values
   ('select', 'app_public.refusals', 'signed-in anonymous'),
   ('select', 'app_public.role_permissions', 'signed-in partner'),
   ('select', 'app_public.seal_blocks', 'staff'),
+  ('select', 'app_public.security_event_kinds', 'auditor admin operator'),
+  ('select', 'app_public.security_events', 'auditor admin operator'),
   ('select', 'app_public.tenants', 'signed-in'),
   ('select', 'app_public.transaction_thresholds', 'staff'),
   ('select', 'app_public.transactions', 'signed-in'),
   ('select', 'app_public.users', 'signed-in partner operator'),
   ('select', 'checks.account_sets_in_a_circle', 'accountant auditor admin'),
+  ('select', 'checks.audit_entries_without_partition', 'accountant auditor admin'),
+  ('select', 'checks.audit_retirements_that_differ', 'accountant auditor admin'),
   ('select', 'checks.balances_that_differ', 'accountant auditor admin'),
   ('select', 'checks.balances_unlike_their_account', 'accountant auditor admin'),
   ('select', 'checks.broken_posting_chains', 'accountant auditor admin'),
@@ -304,11 +327,12 @@ select is_empty(
   'every foreign key has an index that starts with its first columns');
 select is_empty(
   $$select t.name, c.conname from pg_constraint c join our_tables t on t.oid = c.conrelid
-    where not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
+    where not (select p.relispartition from pg_class p where p.oid = t.oid)
+      and (not starts_with(c.conname, t.relname || '_') or c.conname !~ case c.contype
       when 'p' then '_pkey$' when 'u' then '_key$' when 'f' then '_fkey$'
       when 'c' then '_[a-z0-9]+_[a-z0-9_]+$' else '_not_null$|_key$' end
-      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$')$$,
-  'constraints are named after their table, a check by its rule in words');
+      or (c.contype = 'c' and c.conname ~ '_check[0-9]*$'))$$,
+  'constraints are named after their table (a partition has those of its parent), a check by its rule in words');
 select is_empty(
   $$select i.indexrelid::regclass from pg_index i join our_tables t on t.oid = i.indrelid
     join pg_class c on c.oid = i.indexrelid

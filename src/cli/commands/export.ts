@@ -50,7 +50,9 @@ export function exportCommand(ledgers: Ledgers): Command {
     .action(async ({ tenant, format, output }: ExportArguments) => {
       const notes = await ledgers.withTenant({ tenant, role: "auditor" }, async (ledger) => {
         // One snapshot for all of it: the books balance at every instant, so the export does.
-        await ledger.client.query("begin isolation level repeatable read read only");
+        // Reading the audit trail is recorded in it, so only the rest is read-only.
+        const access = format === "sealed" ? "read write" : "read only";
+        await ledger.client.query(`begin isolation level repeatable read ${access}`);
         const sink = openSink(output);
         const told = await (format === "sealed" ? exportSeal(ledger, sink) : exportJournal(ledger, sink, format));
         await sink.close();

@@ -154,7 +154,7 @@ describe("statements of a request", () => {
     const user = api.books.customer;
     const claims =
       role === "anonymous" ? undefined : { role, tenantId: 1, userId: user, sessionId: user, expiresAt: 0 };
-    const { pgSettings } = makeRequestContext({ claims, requestId: "x" });
+    const { pgSettings } = makeRequestContext({ claims, requestId: "x", address: "" });
     const shown = await api.db.withRollback("api", async (client) => {
       for (const [name, value] of Object.entries(pgSettings))
         await client.query("select set_config($1, $2, true)", [name, value]);

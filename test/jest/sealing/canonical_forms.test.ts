@@ -77,7 +77,9 @@ test("whatever is posted", async () => {
   const { status, stdout } = verifySealed("ledger", await exported(tenantId, "random.jsonl"));
   expect({ status, stdout }).toEqual({
     status: 0,
-    stdout: `ledger: ${Math.ceil(count / 50)} blocks, ${count} sealed rows, 0 not sealed yet\nSound.\n`,
+    stdout: expect.stringContaining(
+      `ledger: ${Math.ceil(count / 50)} blocks, ${count} sealed rows, 0 not sealed yet\n`,
+    ),
   });
 });
 

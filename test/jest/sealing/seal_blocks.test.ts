@@ -127,6 +127,7 @@ test("posting goes on while a sealing database transaction is open", async () =>
 
 test("two sealers at once make one chain, and the second passes the first by", async () => {
   const books = await openBooks();
+  await sealAll(worker);
   await post(books, 6);
   await horizonPassed(worker);
   await db.withClient("worker", async (first) => {

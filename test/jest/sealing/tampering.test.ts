@@ -46,10 +46,10 @@ writeFileSync(anchors, heads.map(({ anchor }) => `${JSON.stringify(anchor)}\n`).
 /** What the database says of itself: "check problem block row". */
 async function checkedFindings(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ finding: string }>(
-    `select concat_ws(' ', problem, 'in block', block_number, row_id) as finding
+    `select concat_ws(' ', nullif(stream, 'ledger'), problem, 'in block', block_number, row_id) as finding
        from checks.sealed_rows_that_differ where tenant_id = $1
      union all
-     select concat_ws(' ', problem, 'block', number) from checks.seal_blocks_that_differ where tenant_id = $1
+     select concat_ws(' ', nullif(stream, 'ledger'), problem, 'block', number) from checks.seal_blocks_that_differ where tenant_id = $1
      union all
      select concat_ws(' ', 'relayed', transaction_id) from checks.relayed_transactions_that_are_missing
       where tenant_id = $1`,
@@ -121,7 +121,7 @@ const forgery = `
       from unnest(s.ids, s.leaf_hashes) with ordinality u (id, leaf_hash, n)
       left join app_hidden.ledger_leaves l on l.tenant_id = s.tenant_id and l.id = u.id
       order by u.n)
-    where s.tenant_id = ${tenantId} and s.number = block $$;
+    where s.tenant_id = ${tenantId} and s.stream = 'ledger' and s.number = block $$;
   create function pg_temp.rehash(block integer) returns void language plpgsql as $$
   begin
     update app_public.seal_blocks b set
@@ -129,11 +129,13 @@ const forgery = `
       leaf_count = cardinality(l.ids),
       last_position = b.first_position + cardinality(l.ids) - 1,
       previous_hash = (
-        select p.block_hash from app_public.seal_blocks p where p.tenant_id = ${tenantId} and p.number = block - 1)
+        select p.block_hash from app_public.seal_blocks p
+        where p.tenant_id = ${tenantId} and p.stream = 'ledger' and p.number = block - 1)
     from app_private.seal_leaves l
-    where b.tenant_id = ${tenantId} and b.number = block and l.tenant_id = b.tenant_id and l.number = b.number;
+    where b.tenant_id = ${tenantId} and b.stream = 'ledger' and b.number = block
+      and l.tenant_id = b.tenant_id and l.stream = b.stream and l.number = b.number;
     update app_public.seal_blocks b set block_hash = app_hidden.block_hash(app_public.seal_blocks_header(b))
-    where b.tenant_id = ${tenantId} and b.number = block;
+    where b.tenant_id = ${tenantId} and b.stream = 'ledger' and b.number = block;
   end $$;
   create function pg_temp.end_chain() returns void language sql as $$
     update app_private.seal_chains c
@@ -142,7 +144,8 @@ const forgery = `
     from app_public.seal_blocks b
     join app_private.seal_leaves l using (tenant_id, stream, number)
     where c.tenant_id = ${tenantId} and c.stream = 'ledger' and b.tenant_id = ${tenantId}
-      and b.number = (select max(number) from app_public.seal_blocks where tenant_id = ${tenantId}) $$;
+      and b.stream = 'ledger' and b.number = (
+        select max(number) from app_public.seal_blocks where tenant_id = ${tenantId} and stream = 'ledger') $$;
   create function pg_temp.reseal(from_block integer) returns void language plpgsql as $$
   begin
     for block in from_block .. 3 loop
@@ -268,7 +271,7 @@ describe("a forgery of the seal is found and named", () => {
       `update app_private.seal_leaves set
          ids = ids[2:2] || ids[1:1] || ids[3:4],
          leaf_hashes = leaf_hashes[2:2] || leaf_hashes[1:1] || leaf_hashes[3:4]
-       where number = 2`,
+       where stream = 'ledger' and number = 2`,
       { checked: ["leaves changed block 2"], exported: ["leaves_changed: ledger block 2"] },
     ],
     [
@@ -276,7 +279,7 @@ describe("a forgery of the seal is found and named", () => {
       `delete from app_public.transactions where id = #5;
        update app_private.seal_leaves set
          ids = ids[1:1] || ids[3:4], leaf_hashes = leaf_hashes[1:1] || leaf_hashes[3:4]
-       where number = 2;
+       where stream = 'ledger' and number = 2;
        select pg_temp.rehash(2)`,
       {
         checked: ["positions do not follow block 3", "replaced: the next block was chained to another block 2"],
@@ -285,20 +288,20 @@ describe("a forgery of the seal is found and named", () => {
     ],
     [
       "a time in a header",
-      "update app_public.seal_blocks set sealed_at = sealed_at - interval '1 day' where number = 2",
+      "update app_public.seal_blocks set sealed_at = sealed_at - interval '1 day' where stream = 'ledger' and number = 2",
       { checked: ["header changed block 2"], exported: ["block_changed: ledger block 2"] },
     ],
     [
       "a block removed",
-      "delete from app_public.seal_blocks where number = 2",
+      "delete from app_public.seal_blocks where stream = 'ledger' and number = 2",
       {
-        checked: ["missing block 2"],
-        exported: ["block_missing: ledger block 2"],
+        checked: ["leaves without a block block 2", "missing block 2"],
+        exported: ["leaves_changed: ledger block 2", "block_missing: ledger block 2"],
       },
     ],
     [
       "the leaves of a block removed",
-      "delete from app_private.seal_leaves where number = 3",
+      "delete from app_private.seal_leaves where stream = 'ledger' and number = 3",
       {
         checked: ["leaves missing block 3", ...[10, 11, 8, 9].map((n) => `not in the seal in block #${n}`)],
         exported: ["leaves_changed: ledger block 3"],
@@ -308,8 +311,8 @@ describe("a forgery of the seal is found and named", () => {
       "the last block removed, and its rows",
       `delete from app_public.postings where transaction_id in (#8, #9, #10, #11);
        delete from app_public.transactions where id in (#8, #9, #10, #11);
-       delete from app_private.seal_leaves where number = 3;
-       delete from app_public.seal_blocks where number = 3`,
+       delete from app_private.seal_leaves where stream = 'ledger' and number = 3;
+       delete from app_public.seal_blocks where stream = 'ledger' and number = 3`,
       {
         checked: ["missing: the end of the chain block 3", "relayed #11"],
         exported: ["tail_missing: ledger block 3"],
@@ -344,8 +347,8 @@ describe("what is consistent in itself is found by the anchors alone", () => {
   test("the end cut off, and the chain made to end there", async () => {
     const statements = `delete from app_public.postings where transaction_id in (#8, #9, #10, #11);
       delete from app_public.transactions where id in (#8, #9, #10, #11);
-      delete from app_private.seal_leaves where number = 3;
-      delete from app_public.seal_blocks where number = 3;
+      delete from app_private.seal_leaves where stream = 'ledger' and number = 3;
+      delete from app_public.seal_blocks where stream = 'ledger' and number = 3;
       delete from app_private.relay_cursors;
       select pg_temp.end_chain()`;
     expect(await tamper(statements)).toEqual({
@@ -358,7 +361,8 @@ describe("what is consistent in itself is found by the anchors alone", () => {
 
   test("the chain begun anew", async () => {
     const statements = `${changeAmount}
-      update app_private.seal_chains set chain_id = gen_random_uuid() where tenant_id = :tenant;
+      update app_private.seal_chains set chain_id = gen_random_uuid()
+      where tenant_id = :tenant and stream = 'ledger';
       update app_public.seal_blocks b set chain_id = c.chain_id
       from app_private.seal_chains c where c.tenant_id = b.tenant_id and c.stream = b.stream;
       select pg_temp.reseal(1)`;

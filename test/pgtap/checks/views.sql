@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(60);
+select plan(66);
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
@@ -38,12 +38,7 @@ end
 $$;
 select pg_temp.make('acme');
 select pg_temp.make('other');
-
--- Nothing is sealed of a database transaction that still runs: make this one look like one that has ended.
-set local session_replication_role = replica;
-update app_public.transactions set xact_id = '3';
-set local session_replication_role = origin;
-select app_private.seal();
+select tests.seal_all();
 select app_private.record_anchors(
   'file', (select jsonb_agg(a) from app_private.unanchored_heads('file', 10) a));
 
@@ -122,12 +117,25 @@ insert into breakage values
     'update app_private.seal_anchors set chain_id = gen_random_uuid() where tenant_id = :tenant'),
   ('seal_blocks_that_differ', 'update app_private.seal_chains set number = number + 1
       where tenant_id = :tenant and stream = ''ledger'''),
+  ('sealed_rows_that_differ',
+    'update app_private.audit_entries set database_user = ''x'' where tenant_id = :tenant'),
+  ('audit_retirements_that_differ',
+    'insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
+      select :tenant, date_trunc(''month'', now(), ''UTC''), date_trunc(''month'', now(), ''UTC'') + interval ''1 month'',
+        leaf_count, 12
+      from seal_blocks where tenant_id = :tenant and stream = ''audit'''),
+  ('audit_retirements_that_differ',
+    'insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
+      values (:tenant, ''2020-01-01Z'', ''2020-02-01Z'', 1, 12)'),
   ('relayed_transactions_that_are_missing',
     'insert into app_private.relay_cursors (tenant_id, consumer, id) values (:tenant, ''live'', uuidv7())'),
   ('posting_blocks_that_differ',
     'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
       min_effective_at, max_effective_at, debits, credits)
-      values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)');
+      values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
+  ('audit_entries_without_partition',
+    'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
+      values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$
