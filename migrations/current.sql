@@ -215,7 +215,7 @@ create table if not exists app_private.seal_anchors (
   chain_id uuid not null,
   block_hash app_public.sha256 not null,
   anchored_at timestamptz not null default clock_timestamp(),
-  constraint seal_anchors_pkey primary key (tenant_id, stream, destination, number),
+  constraint seal_anchors_pkey primary key (tenant_id, stream, destination, chain_id, number),
   constraint seal_anchors_number_fkey foreign key (tenant_id, stream, number)
     references app_public.seal_blocks on delete restrict,
   constraint seal_anchors_destination_is_a_file_or_a_webhook check (destination in ('file', 'webhook'))

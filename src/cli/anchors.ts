@@ -6,7 +6,8 @@ import { CommandError, say } from "./output.ts";
 
 const anchorForm = z.object({
   format: z.literal("tallystick.anchor.v1"),
-  tenant: z.string(),
+  // Null for what belongs to no tenant.
+  tenant: z.string().nullable(),
   stream: z.string(),
   chainId: z.uuid(),
   number: z.int().positive().max(2_147_483_647),

@@ -38,6 +38,7 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
   ('execute', 'app_hidden.anchors_that_differ', 'accountant auditor admin'),
+  ('execute', 'app_hidden.audit_entry_count', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_leaf_hashes', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
   ('execute', 'app_hidden.balance_of', 'signed-in'),

@@ -99,6 +99,13 @@ describe("the how-to page", () => {
     expect(verifySealed("proof", file)).toMatchObject({ status: 0, found: [] });
   });
 
+  test("lets the owner check what belongs to no tenant", async () => {
+    const howTo = readProjectFile("docs/how-to/prove-the-seal.md");
+    const sql = /```sql\n([\s\S]*?)```/.exec(howTo)?.[1] ?? "";
+    const results = await api.db.withClient("owner", (client) => client.query(sql));
+    expect([results].flat().map(({ rows }) => rows)).toEqual([[], []]);
+  });
+
   test("names who holds sealing back", async () => {
     const howTo = readProjectFile("docs/how-to/prove-the-seal.md");
     const query = /`(select pid, [^`]*)`/.exec(howTo)?.[1] ?? "";

@@ -22,6 +22,14 @@ const folder = mkdtempSync(join(tmpdir(), "tallystick-seal-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const tenantId = await openTenant(owner);
+// Three entries of a month that is long gone: the second block of the trail, after what opened the tenant.
+const { rows: old } = await owner.query<{ id: string }>(
+  `insert into app_private.audit_entries (tenant_id, operation, table_name, row_key, at)
+   select $1, 'read', 'old', n, '2020-02-10Z' from generate_series(0, 2) n returning id`,
+  [tenantId],
+);
+await owner.query("select app_private.make_audit_partitions()");
+await sealAll(worker);
 const { slug } = (await owner.query("select slug from app_public.tenants where id = $1", [tenantId])).rows[0];
 const [cash = "", sales = ""] = await openAccounts(owner, tenantId, 2);
 const ids: string[] = [];
@@ -51,6 +59,9 @@ async function checkedFindings(client: pg.Client): Promise<string[]> {
      union all
      select concat_ws(' ', nullif(stream, 'ledger'), problem, 'block', number) from checks.seal_blocks_that_differ where tenant_id = $1
      union all
+     select concat_ws(' ', 'retired', entries, 'of', sealed, 'left', remaining)
+     from checks.audit_retirements_that_differ where tenant_id = $1
+     union all
      select concat_ws(' ', 'relayed', transaction_id) from checks.relayed_transactions_that_are_missing
       where tenant_id = $1`,
     [tenantId],
@@ -58,9 +69,10 @@ async function checkedFindings(client: pg.Client): Promise<string[]> {
   return rows.map(({ finding }) => name(finding)).sort();
 }
 
-/** Ids by their place, which reads better. */
+/** Ids by their place, which reads better: #5 of the transactions, @1 of the old audit entries. */
 function name(text: string): string {
-  return ids.reduce((result, id, index) => result.replaceAll(id, `#${index}`), text);
+  const named = ids.reduce((result, id, index) => result.replaceAll(id, `#${index}`), text);
+  return old.reduce((result, { id }, index) => result.replaceAll(id, `@${index}`), named);
 }
 
 async function anchoredFindings(client: pg.Client): Promise<string[]> {
@@ -91,6 +103,7 @@ async function tamper(statements: string, login: "superuser" | "owner" = "superu
     await client.query(
       statements
         .replace(/#(\d+)/g, (_match, index: string) => `'${ids[Number(index)]}'`)
+        .replace(/@(\d+)/g, (_match, index: string) => `'${old[Number(index)]?.id}'`)
         .replaceAll(":tenant", String(tenantId)),
     );
     const file = join(folder, "export.jsonl");
@@ -316,6 +329,79 @@ describe("a forgery of the seal is found and named", () => {
       {
         checked: ["missing: the end of the chain block 3", "relayed #11"],
         exported: ["tail_missing: ledger block 3"],
+      },
+    ],
+  ])("%s", async (_what, statements, found) => {
+    const { checked, exported } = await tamper(statements);
+    expect({ checked, exported }).toEqual(found);
+  });
+});
+
+describe("the audit trail is sealed as well", () => {
+  // As the job does it: the triggers are back for that.
+  const retire = `set local session_replication_role = origin;
+    select app_private.set_audit_retention(12); select app_private.retire_audit_partition();
+    set local session_replication_role = replica;`;
+  const forgeRetirement = `insert into app_private.audit_retirements
+      (tenant_id, starts_at, ends_at, entries, retained_months)
+    values (:tenant, '2020-02-01Z', '2020-03-01Z', 3, 12)`;
+
+  test.each<[string, string, Omit<Tampered, "anchored" | "exportedWithAnchors">]>([
+    [
+      "an entry changed",
+      "update app_private.audit_entries set user_id = gen_random_uuid() where id = @1",
+      {
+        checked: ["audit changed in block 2 @1"],
+        exported: ["row_changed: audit block 2, leaf 1, audit entry @1"],
+      },
+    ],
+    [
+      "an entry removed",
+      "delete from app_private.audit_entries where id = @1",
+      {
+        checked: ["audit missing in block 2 @1"],
+        exported: ["row_missing: audit block 2, leaf 1, audit entry @1"],
+      },
+    ],
+    [
+      "an entry put between sealed ones",
+      `insert into app_private.audit_entries (tenant_id, operation, table_name, id, xact_id)
+       values (:tenant, 'read', 'x', '01000000-0000-7000-8000-000000000001', '3')`,
+      {
+        checked: ["audit not in the seal in block 01000000-0000-7000-8000-000000000001"],
+        exported: ["row_inserted: audit audit entry 01000000-0000-7000-8000-000000000001"],
+      },
+    ],
+    [
+      "an entry and its leaf",
+      `update app_private.audit_entries set row_key = 'x' where id = @1;
+       update app_private.seal_leaves l set leaf_hashes[2] = a.leaf_hash from app_private.audit_leaves a
+       where l.tenant_id = :tenant and l.stream = 'audit' and l.number = 2 and a.id = @1`,
+      { checked: ["audit leaves changed block 2"], exported: ["leaves_changed: audit block 2"] },
+    ],
+    [
+      "a month removed that nobody retired",
+      "drop table app_private.audit_entries_2020_02",
+      {
+        checked: [0, 1, 2].map((n) => `audit missing in block 2 @${n}`),
+        exported: [0, 1, 2].map((n) => `row_missing: audit block 2, leaf ${n}, audit entry @${n}`),
+      },
+    ],
+    ["a month that was retired is not missing", retire, { checked: [], exported: [] }],
+    [
+      "an entry removed, under a month that is on record as retired and is there",
+      `delete from app_private.audit_entries where id = @1; ${forgeRetirement}`,
+      {
+        checked: ["retired 3 of 3 left 2"],
+        exported: ["retention_untrue: audit month of 2020-02"],
+      },
+    ],
+    [
+      "a month retired that was more than was written down",
+      `${retire} update app_private.audit_retirements set entries = 2`,
+      {
+        checked: ["retired 2 of 3 left 0"],
+        exported: ["retention_untrue: audit month of 2020-02"],
       },
     ],
   ])("%s", async (_what, statements, found) => {

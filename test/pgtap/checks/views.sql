@@ -121,8 +121,8 @@ insert into breakage values
     'update app_private.audit_entries set database_user = ''x'' where tenant_id = :tenant'),
   ('audit_retirements_that_differ',
     'insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
-      select :tenant, date_trunc(''month'', now(), ''UTC''), date_trunc(''month'', now(), ''UTC'') + interval ''1 month'',
-        leaf_count, 12
+      select :tenant, date_trunc(''month'', now(), ''UTC''),
+        date_trunc(''month'', now(), ''UTC'') + interval ''1 month'', leaf_count, 12
       from seal_blocks where tenant_id = :tenant and stream = ''audit'''),
   ('audit_retirements_that_differ',
     'insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
