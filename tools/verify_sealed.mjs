@@ -37,7 +37,7 @@ Findings:
   anchored_block_missing   a block that was anchored is gone
   anchored_block_replaced  a block that was anchored is another one now
   anchored_chain_replaced  the chain was begun anew since it was anchored
-  not_anchored             no anchor covers the block of the proof
+  not_anchored             no anchor covers the block of the proof, or the file has none of these books
   proof_broken             the proof does not lead from the transaction to the block
   retention_untrue         a month is on record as retired, and is there, or was other than that
   export_incomplete        lines of the file are missing`;
@@ -198,7 +198,12 @@ async function verifyExport(file, anchors) {
       if (line.format !== "tallystick.sealed.v1") throw new UsageError(`${file} has the format ${line.format}.`);
       tenant = line.tenant;
     },
-    chain: (line) => chains.set(line.stream, newChain(line)),
+    chain: (line) => {
+      if (chains.has(line.stream) || !Object.hasOwn(canonicalRow, line.stream)) {
+        throw new UsageError(`${file} has a chain of the stream ${line.stream}, unknown or for the second time.`);
+      }
+      chains.set(line.stream, newChain(line));
+    },
     retention: (line) => addRetirement(chainOf(line), line),
     block: (line) => beginBlock(chainOf(line), line, findings),
     leaf: (line) => addLeaf(chainOf(line), line, findings),
@@ -286,7 +291,8 @@ function addLeaf(chain, leaf, findings) {
 }
 
 /** Rows of one month may have been retired in two goes. */
-function addRetirement({ retirements }, line) {
+function addRetirement({ stream, retirements }, line) {
+  if (stream !== "audit") throw new UsageError(`Nothing of the stream ${stream} is ever retired.`);
   const known = retirements.find(({ startsAt, endsAt }) => startsAt === line.startsAt && endsAt === line.endsAt);
   if (known) known.entries += line.entries;
   else retirements.push({ ...line, gone: 0, left: 0 });
@@ -294,6 +300,7 @@ function addRetirement({ retirements }, line) {
 
 /** The month of the retention rule that a block lies in as a whole; no block lies in two. */
 function retirementOf({ retirements }, block) {
+  if (retirements.length === 0) return undefined;
   const micros = (time) => BigInt(canonicalTime(time).replace(".", ""));
   return retirements.find(
     ({ startsAt, endsAt }) => micros(block.earliestAt) >= micros(startsAt) && micros(block.latestAt) < micros(endsAt),
@@ -322,9 +329,11 @@ function addUnsealed(chain, { stream, row }, findings) {
 function endChain(chain, findings) {
   endBlock(chain, findings);
   const { end, previous, stream, retirements } = chain;
-  for (const { startsAt, entries, gone, left } of retirements) {
+  for (const { startsAt, endsAt, entries, gone, left } of retirements) {
     const text = `${entries} on record as retired, ${gone} sealed ones are gone, ${left} are left`;
-    if (left > 0 || gone !== entries)
+    // The rule keeps a year at the least.
+    const isTooYoung = !(Date.now() - Date.parse(endsAt) > 364 * 86_400_000);
+    if (left > 0 || gone !== entries || isTooYoung)
       findings.add("retention_untrue", `${stream} month of ${startsAt.slice(0, 7)}`, text);
   }
   if ((previous?.number ?? 0) < end.number) {
@@ -409,7 +418,8 @@ function checkAnchors({ anchors, tenant, chains, findings }) {
       findings.add("anchored_block_replaced", where, `anchored with ${anchor.blockHash}, now ${hash}`);
     }
   }
-  console.log(`${count} anchors of ${tenant} compared`);
+  if (count === 0) findings.add("not_anchored", String(tenant), "no anchor of it is in the file");
+  else console.log(`${count} anchors of ${tenant} compared`);
 }
 
 function checkAnchorsOfProof(anchors, blocks, findings) {
@@ -492,7 +502,8 @@ async function main(args) {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(error.message);
+  const isUnreadable = error instanceof TypeError || error instanceof SyntaxError;
+  if (!(error instanceof UsageError || isUnreadable)) throw error;
+  console.error(isUnreadable ? `A file has a form that no ledger writes: ${error.message}.` : error.message);
   process.exitCode = 2;
 }

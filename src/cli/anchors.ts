@@ -16,7 +16,7 @@ const anchorForm = z.object({
 type Anchor = z.infer<typeof anchorForm>;
 
 export interface AnchorComparison {
-  /** How many lines of the file are anchors, of any tenant. */
+  /** How many anchors of the file are of the tenant. */
   compared: number;
   /** Those that the blocks of the tenant contradict. */
   differing: Record<string, unknown>[];
@@ -26,12 +26,14 @@ export interface AnchorComparison {
 export async function compareAnchors({ client }: TenantLedger, path: string): Promise<AnchorComparison> {
   const result: AnchorComparison = { compared: 0, differing: [] };
   for await (const anchors of readAnchors(path)) {
-    const { rows } = await client.query<Record<string, unknown>>("select * from app_hidden.anchors_that_differ($1)", [
+    const { rows } = await client.query<Record<string, unknown>>("select * from app_hidden.compared_anchors($1)", [
       JSON.stringify(anchors),
     ]);
-    result.compared += anchors.length;
-    result.differing.push(...rows);
+    result.compared += rows.length;
+    result.differing.push(...rows.filter(({ problem }) => problem !== null));
   }
+  // A file that says nothing about these books must not pass for one that agrees.
+  if (result.compared === 0) result.differing.push({ problem: "the file has no anchor of this tenant" });
   return result;
 }
 

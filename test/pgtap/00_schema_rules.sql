@@ -37,7 +37,6 @@ from pg_proc p join ours o on o.oid = p.pronamespace;
  */
 create temp table granted (privilege text, object text, roles text) on commit drop;
 insert into granted values
-  ('execute', 'app_hidden.anchors_that_differ', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_entry_count', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_leaf_hashes', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
@@ -46,6 +45,7 @@ insert into granted values
   ('execute', 'app_hidden.canonical_posting', 'accountant auditor admin'),
   ('execute', 'app_hidden.canonical_time', 'staff'),
   ('execute', 'app_hidden.canonical_transaction', 'accountant auditor admin'),
+  ('execute', 'app_hidden.compared_anchors', 'accountant auditor admin'),
   ('execute', 'app_hidden.counters_at', 'signed-in'),
   ('execute', 'app_hidden.current_session_id', 'signed-in anonymous partner operator worker'),
   ('execute', 'app_hidden.current_tenant_id', 'signed-in anonymous partner operator worker'),

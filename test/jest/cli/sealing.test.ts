@@ -62,6 +62,28 @@ describe("export --format sealed", () => {
     expect((await count()) - before).toBe(2);
   });
 
+  test("an export that claims what no ledger does is not read", async () => {
+    const { stdout } = await cli.run("export", "-t", "home", "--format", "sealed");
+    const lines = stdout.trimEnd().split("\n");
+    const [books = "", chain = "", ...rest] = lines;
+    const retention = {
+      type: "retention",
+      stream: "ledger",
+      startsAt: "2020-01-01T00:00:00Z",
+      endsAt: "2020-02-01T00:00:00Z",
+    };
+    for (const forged of [
+      [books, chain, JSON.stringify(retention), ...rest],
+      [books, chain, chain, ...rest],
+      [books, chain.replace('"ledger"', '"toString"'), ...rest],
+      [books, chain, JSON.stringify({ type: "row" }), ...rest],
+      [books, chain, "{}", ...rest],
+    ]) {
+      const { status, stdout: said } = verifySealed("ledger", cli.file("forged.sealed", forged.join("\n")));
+      expect({ status, said }).toEqual({ status: 2, said: "" });
+    }
+  });
+
   test("an export that was cut off is found out", async () => {
     const { stdout } = await cli.run("export", "-t", "home", "--format", "sealed");
     const lines = stdout.trimEnd().split("\n");
@@ -125,9 +147,15 @@ describe("verify --sealed", () => {
     const { status, stdout, stderr } = await cli.run("verify", "-t", "home", "--sealed", "--anchors", file);
     expect(status).toBe(1);
     expect(stderr).toContain(`Line 4 of ${file} is no anchor, and was passed over.`);
-    expect(stdout).toMatch(/\nanchors_that_differ +3 +2\n/);
+    expect(stdout).toMatch(/\nanchors_that_differ +2 +2\n/);
     expect(stdout).toMatch(/\{"stream":"ledger","number":1,"problem":"the block was replaced",/);
     expect(stdout).toMatch(/\{"stream":"ledger","number":7,"problem":"the block is missing",/);
+  });
+
+  test("a file without an anchor of the tenant is not taken for one that agrees", async () => {
+    const { status, stdout } = await cli.run("verify", "-t", "away", "--sealed", "--anchors", cli.file("no.jsonl", ""));
+    expect(status).toBe(1);
+    expect(stdout).toContain("the file has no anchor of this tenant");
   });
 
   test("a file of anchors that is not there is an error", async () => {

@@ -81,10 +81,10 @@ async function anchoredFindings(client: pg.Client): Promise<string[]> {
 }
 
 interface Tampered {
-  checked: string[];
+  checked: unknown[];
   anchored: string[];
-  exported: string[];
-  exportedWithAnchors: string[];
+  exported: unknown[];
+  exportedWithAnchors: unknown[];
 }
 
 /** Tampers in SQL, and tells who finds what. */
@@ -394,6 +394,18 @@ describe("the audit trail is sealed as well", () => {
       {
         checked: ["retired 3 of 3 left 2"],
         exported: ["retention_untrue: audit month of 2020-02"],
+      },
+    ],
+    [
+      "a month removed that is too young for the rule",
+      `insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
+       select :tenant, date_trunc('month', now(), 'UTC'), date_trunc('month', now(), 'UTC') + interval '1 month',
+         sum(leaf_count), 12
+       from app_public.seal_blocks where tenant_id = :tenant and stream = 'audit' and latest_at > '2021-01-01Z';
+       delete from app_private.audit_entries where tenant_id = :tenant and at > '2021-01-01Z'`,
+      {
+        checked: [expect.stringMatching(/^retired (\d+) of \1 left 0$/)],
+        exported: [expect.stringMatching(/^retention_untrue: audit month of /)],
       },
     ],
     [
