@@ -14,6 +14,8 @@ RUN mkdir /data && chown node:node /data
 COPY --from=packages /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY migrations ./migrations
+# What operations are checked against when they are collected.
+COPY schema/api.graphql ./schema/api.graphql
 COPY src ./src
 COPY tasks ./tasks
 USER node

@@ -1,22 +1,29 @@
 import "./graphql/graphile.ts";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import type { Logger } from "pino";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/express/v4";
+import type { GraphQLSchema } from "postgraphile/graphql";
 import { type RefusalRecorder, startRefusalRecorder } from "./audit/refusal_recorder.ts";
 import type { Config } from "./config.ts";
+import { findFaults } from "./graphql/check_documents.ts";
+import { loadOperationRules, type OperationRules } from "./graphql/operations.ts";
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
-import { addressOf } from "./http/address.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { claimsOf } from "./http/authenticate.ts";
 import { checkLogin } from "./http/check_login.ts";
+import { clientAddress, upgradeAddress } from "./http/client_address.ts";
+import { countInDatabase } from "./http/count_hits.ts";
 import { makeMetrics } from "./http/metrics.ts";
+import { makeRateLimits } from "./http/rate_limits.ts";
 import { requestIdOf } from "./http/request_id.ts";
+import { makeHttpServer } from "./http/serve_http.ts";
 import { tokenKey } from "./http/tokens.ts";
 import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
@@ -38,16 +45,20 @@ export interface ApiOptions {
 
 /** Starts the HTTP server: GraphQL at /graphql, subscriptions there too, and what operations need. */
 export async function startApi({ config, databaseUrl, log }: ApiOptions): Promise<RunningPart> {
+  const operationRules = loadOperationRules(config);
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
-  const recorder = startRefusalRecorder({ pool, log });
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
+  // Counting never waits for requests, nor they for it.
+  const counterPool = openPool({ databaseUrl, max: 1, pipeline: true, log, timeoutMs: 2_000 });
+  const recorder = startRefusalRecorder({ pool, log });
+  const pools = [pool, subscriberPool, counterPool];
   const closePools = async (): Promise<void> => {
     await recorder.stop();
-    await Promise.all([pool.end(), subscriberPool.end()]);
+    await Promise.all(pools.map((one) => one.end()));
   };
   try {
     await checkLogin(pool);
-    return await serve({ config, log, pool, subscriberPool, recorder, closePools });
+    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, recorder, closePools });
   } catch (error) {
     await closePools();
     throw error;
@@ -57,17 +68,20 @@ export async function startApi({ config, databaseUrl, log }: ApiOptions): Promis
 interface ServeOptions {
   config: Config;
   log: Logger;
+  operationRules: OperationRules;
   pool: pg.Pool;
   subscriberPool: pg.Pool;
+  counterPool: pg.Pool;
   recorder: RefusalRecorder;
   closePools: () => Promise<void>;
 }
 
 async function serve(options: ServeOptions): Promise<RunningPart> {
-  const { config, log, pool, subscriberPool, recorder, closePools } = options;
+  const { config, log, operationRules, pool, subscriberPool, counterPool, recorder, closePools } = options;
   const refusals = await loadRefusals(pool);
   const key = tokenKey(config.jwtSecret);
   const metrics = makeMetrics(pool);
+  const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -76,6 +90,8 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       refusals,
       log,
       environment: config.environment,
+      operationRules,
+      maxCost: config.maxQueryCost,
       onError: (code) => metrics.errors.inc({ code }),
       report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
@@ -83,29 +99,35 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
           ? makeRequestContext({
               claims: claimsOf(expressv4.req),
               requestId: requestIdOf(expressv4.req),
-              address: addressOf(expressv4.req),
+              fieldKeys: config.fieldKeys,
+              address: clientAddress(expressv4.req),
             })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
-              address: addressOf(ws?.request, app),
+              fieldKeys: config.fieldKeys,
+              address: ws?.request ? upgradeAddress(app, ws.request) : "",
             }),
     }),
   );
-  const app = makeApp({ config, pool, key, refusals, metrics, recorder, log, isStopping: () => stopping });
-  const server = createServer(app);
+  const isStopping = (): boolean => stopping;
+  const app = makeApp({ config, pool, key, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping });
+  const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
-  await instance.getSchema();
+  warnOfInvalidOperations(await instance.getSchema(), operationRules, log);
   addFallbacks(app, refusals, log);
   const onCount = (open: number): void => metrics.sockets.set(open);
   const closeWebSockets = serveWebSockets({
+    app,
     server,
     serv,
     key,
     refusals,
     recorder,
-    addressOf: (request) => addressOf(request, app),
+    corsOrigins: config.corsOrigins,
+    rateLimits,
+    operationRules,
     log,
     onCount,
   });
@@ -114,8 +136,11 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const { port } = server.address() as AddressInfo;
   const stop = async (): Promise<void> => {
     stopping = true;
+    // From here on /readyz says no; who asks it sends nothing new once it has heard.
+    await sleep(config.drainSeconds * 1000);
     await closeWebSockets();
     await closeServer(server);
+    await rateLimits.stop().catch((error: unknown) => log.warn({ err: error }, "the last requests were not counted"));
     await instance.release();
     for (const service of instance.getResolvedPreset().pgServices ?? []) await service.release?.();
     await closePools();
@@ -123,14 +148,21 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   return { url: `http://${config.host}:${port}`, stop };
 }
 
-function openPool(options: { databaseUrl: string; max: number; pipeline: boolean; log: Logger }): pg.Pool {
-  const { databaseUrl, max, pipeline, log } = options;
+interface PoolOptions {
+  databaseUrl: string;
+  max: number;
+  pipeline: boolean;
+  log: Logger;
+  timeoutMs?: number;
+}
+
+function openPool({ databaseUrl, max, pipeline, log, timeoutMs = 10_000 }: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     max,
     pipeline,
     // A client that cannot get a connection is told so, instead of waiting for ever.
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: timeoutMs,
     application_name: "tallystick-api",
   } as pg.PoolConfig);
   logBrokenConnections(pool, log);
@@ -145,4 +177,12 @@ async function closeServer(server: Server): Promise<void> {
   const timer = setTimeout(() => server.closeAllConnections(), 10_000);
   await closed;
   clearTimeout(timer);
+}
+
+/** A client that is out of date gets an error; whoever runs the server should know before. */
+function warnOfInvalidOperations(schema: GraphQLSchema, { operations }: OperationRules, log: Logger): void {
+  for (const [hash, document] of operations ?? []) {
+    const [fault] = findFaults(schema, document);
+    if (fault) log.warn({ operation: hash, fault: fault.message }, "a registered operation does not fit the schema");
+  }
 }

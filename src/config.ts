@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { fileKeys, fixedKeys, type KeyProvider, parseKeyRing, readKeyFile } from "./crypto/keys.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
 
 /** What the environment decides, read and checked once. Nothing else reads process.env. */
@@ -15,6 +16,12 @@ export interface Config {
   port: number;
   dataDir: string;
   jwtSecret: string;
+  /** The keys of encrypted fields. */
+  fieldKeys: KeyProvider;
+  /** The provider that verifies customers. Undefined: nobody is asked, and cases wait. */
+  kycProvider: { url: string; secret: string } | undefined;
+  /** Also the secret of the simulated provider. */
+  kycProviderSecret: string | undefined;
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
   apiPoolSize: number;
@@ -22,7 +29,18 @@ export interface Config {
   corsOrigins: string[];
   /** Express's `trust proxy`: false, the number of proxies, or their addresses. */
   trustProxy: boolean | number | string[];
-  rateLimitPerMinute: number;
+  /** Requests a minute: of a user, of an address without a valid token, of an API key, of a tenant; and signing in. */
+  rateLimits: { user: number; address: number; key: number; tenant: number; signIn: number };
+  /** The folder of the operations that clients may send. Undefined: any, which production takes only when told so. */
+  persistedOperations: string | undefined;
+  /** Operations that are not in that folder are taken too. */
+  allowAnyOperation: boolean;
+  /** What one operation may cost at most: about as many objects as it may answer with. */
+  maxQueryCost: number;
+  /** How long the API goes on serving after it was told to stop, saying that it is not ready. */
+  drainSeconds: number;
+  /** What GET /metrics asks for. Undefined: open, and in production closed. */
+  metricsToken: string | undefined;
   /** Where the hashes of sealed blocks are appended. Undefined: to no file. */
   anchorFile: string | undefined;
   /** Where they are posted to. Undefined: nowhere. */
@@ -39,6 +57,13 @@ const postgresUrl = z
     error: "should be a URL such as postgres://user:password@host:5432/database",
   })
   .optional();
+
+const httpUrl = z
+  .string()
+  .refine((text) => /^https?:\/\//.test(text) && URL.canParse(text), {
+    error: "should be a URL such as https://kyc.example.com/v1",
+  })
+  .transform((text) => text.replace(/\/$/, ""));
 
 const integer = (low: number, high: number): z.ZodType<number, string> =>
   z
@@ -58,16 +83,31 @@ const origins = z
     error: "should be a comma-separated list of origins such as https://app.example.com (no path, no final slash)",
   });
 
-const httpUrl = z.string().refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
-  error: "should be a URL that begins with https:// or http://",
-});
-
 const trustProxy = z
   .string()
   .refine((text) => text !== "true", {
     error: "should be false, the number of proxies in front, or their addresses; true would let clients forge theirs",
   })
   .transform((text) => (text === "false" ? false : /^\d+$/.test(text) ? Number(text) : splitList(text)));
+
+/** Runs a check that throws what is wrong, as the end of a sentence about the setting. */
+const checkedBy = <T>(check: (text: string) => T): z.ZodType<T, string> =>
+  z.string().transform((text, context) => {
+    try {
+      return check(text);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
+
+const keyFile = checkedBy((path) => {
+  readKeyFile(path);
+  return fileKeys(path);
+});
+const perMinute = integer(1, 999_999_999);
+
+const yesOrNo = z.enum(["true", "false"], { error: "should be true or false" }).transform((text) => text === "true");
 
 const environment = z.object({
   NODE_ENV: oneOf(["development", "test", "production"] as const).default("development"),
@@ -78,12 +118,25 @@ const environment = z.object({
   PORT: integer(0, 65535).default(5678),
   TALLYSTICK_DATA_DIR: z.string().default(".data"),
   TALLYSTICK_JWT_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
+  TALLYSTICK_FIELD_KEYS: checkedBy(parseKeyRing).optional(),
+  TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
+  TALLYSTICK_KYC_PROVIDER_URL: httpUrl.optional(),
+  TALLYSTICK_KYC_PROVIDER_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
   TALLYSTICK_CORS_ORIGINS: origins.default([]),
   TALLYSTICK_TRUST_PROXY: trustProxy.default(false),
-  TALLYSTICK_RATE_LIMIT_PER_MINUTE: integer(1, 999_999_999).default(600),
+  TALLYSTICK_RATE_LIMIT_PER_MINUTE: perMinute.default(600),
+  TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE: perMinute.optional(),
+  TALLYSTICK_RATE_LIMIT_KEY_PER_MINUTE: perMinute.optional(),
+  TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE: perMinute.optional(),
+  TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: perMinute.default(20),
+  TALLYSTICK_PERSISTED_OPERATIONS: z.string().optional(),
+  TALLYSTICK_ALLOW_ANY_OPERATION: yesOrNo.default(false),
+  TALLYSTICK_MAX_QUERY_COST: integer(1, 999_999_999).default(50_000),
+  TALLYSTICK_DRAIN_SECONDS: integer(0, 300).default(0),
+  TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
   TALLYSTICK_ANCHOR_FILE: z.string().optional(),
   TALLYSTICK_ANCHOR_URL: httpUrl.optional(),
   // PCI DSS wants a year of it; the database refuses less, too.
@@ -108,9 +161,16 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   const parsed = environment.safeParse(given);
   const problems = parsed.error?.issues.map((issue) => `${issue.path.join(".")} ${issue.message}.`) ?? [];
   const values = parsed.data;
+  if (given["TALLYSTICK_FIELD_KEYS"] && given["TALLYSTICK_FIELD_KEY_FILE"]) {
+    problems.push("TALLYSTICK_FIELD_KEYS and TALLYSTICK_FIELD_KEY_FILE exclude each other.");
+  }
+  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
+    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
+  }
   if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
+  const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;
   return {
     environment: values.NODE_ENV,
     databaseUrl: values.DATABASE_URL,
@@ -121,21 +181,38 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDir,
     // Outside production a secret is made once and kept beside the embedded database.
     jwtSecret: values.TALLYSTICK_JWT_SECRET ?? loadSecrets(dataDir).jwtSecret,
+    fieldKeys:
+      values.TALLYSTICK_FIELD_KEY_FILE ??
+      fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
+    kycProvider: kycProviderUrl && kycSecret ? { url: kycProviderUrl, secret: kycSecret } : undefined,
+    kycProviderSecret: kycSecret,
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
     corsOrigins: values.TALLYSTICK_CORS_ORIGINS,
     trustProxy: values.TALLYSTICK_TRUST_PROXY,
-    rateLimitPerMinute: values.TALLYSTICK_RATE_LIMIT_PER_MINUTE,
-    anchorFile: values.TALLYSTICK_ANCHOR_FILE === undefined ? undefined : resolve(values.TALLYSTICK_ANCHOR_FILE),
+    rateLimits: rateLimitsOf(values),
+    persistedOperations: values.TALLYSTICK_PERSISTED_OPERATIONS && resolve(values.TALLYSTICK_PERSISTED_OPERATIONS),
+    allowAnyOperation: values.TALLYSTICK_ALLOW_ANY_OPERATION,
+    maxQueryCost: values.TALLYSTICK_MAX_QUERY_COST,
+    drainSeconds: values.TALLYSTICK_DRAIN_SECONDS,
+    metricsToken: values.TALLYSTICK_METRICS_TOKEN,
+    anchorFile: values.TALLYSTICK_ANCHOR_FILE && resolve(values.TALLYSTICK_ANCHOR_FILE),
     anchorUrl: values.TALLYSTICK_ANCHOR_URL,
     auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }
 
-/** The configuration of this process, for jobs: the worker hands them no more than a connection. */
-export function currentConfig(): Config {
-  return loadConfig(process.env);
+/** One number sets all but signing in; each may be set by itself. */
+function rateLimitsOf(values: z.infer<typeof environment>): Config["rateLimits"] {
+  const user = values.TALLYSTICK_RATE_LIMIT_PER_MINUTE;
+  return {
+    user,
+    address: values.TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE ?? user,
+    key: values.TALLYSTICK_RATE_LIMIT_KEY_PER_MINUTE ?? user,
+    tenant: values.TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE ?? 20 * user,
+    signIn: values.TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE,
+  };
 }
 
 // A developer reads the terminal; in production a collector reads everything.
@@ -145,6 +222,9 @@ function missingInProduction(given: Record<string, string | undefined>): string[
   const problems: string[] = [];
   if (given["TALLYSTICK_JWT_SECRET"] === undefined) {
     problems.push("TALLYSTICK_JWT_SECRET is required in production (32 characters or more).");
+  }
+  if (given["TALLYSTICK_FIELD_KEYS"] === undefined && given["TALLYSTICK_FIELD_KEY_FILE"] === undefined) {
+    problems.push("TALLYSTICK_FIELD_KEYS or TALLYSTICK_FIELD_KEY_FILE is required in production.");
   }
   const urls = ["DATABASE_URL", "TALLYSTICK_API_DATABASE_URL", "TALLYSTICK_WORKER_DATABASE_URL"];
   if (urls.every((name) => given[name] === undefined)) {

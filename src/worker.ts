@@ -22,7 +22,7 @@ export interface WorkerOptions {
 
 /** Starts the job worker in this process. */
 export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerOptions): Promise<RunningPart> {
-  const taskList = await loadTasks();
+  const taskList = await loadTasks({ config });
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     // One connection a job, one for LISTEN, one for housekeeping, one for the relay, one for security events.
@@ -56,23 +56,35 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
   return { stop };
 }
 
+/** What a task may need besides the database. */
+export interface TaskServices {
+  config: Config;
+}
+
 /**
  * Loads every task: `tasks/<domain>/<verb_noun>.ts` is the task `<domain>/<verb_noun>`, the same
- * string that SQL passes to `add_job`. Files that start with an underscore are shared helpers.
+ * string that SQL passes to `add_job`. Files that start with an underscore are shared helpers. The default
+ * export is the task; one that needs the configuration exports `makeTask` instead, which makes it.
  */
-export async function loadTasks(folder = tasksFolder): Promise<TaskList> {
+export async function loadTasks(services: TaskServices, folder = tasksFolder): Promise<TaskList> {
   const tasks: Record<string, Task> = {};
   const names = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: "utf8" }).sort() : [];
   for (const name of names) {
     const identifier = /^([a-z0-9_]+\/[a-z0-9][a-z0-9_]*)\.ts$/.exec(name.replaceAll("\\", "/"))?.[1];
     if (identifier === undefined) continue;
-    const module = (await import(pathToFileURL(join(folder, name)).href)) as { default?: unknown };
-    if (typeof module.default !== "function") {
+    const module = (await import(pathToFileURL(join(folder, name)).href)) as TaskModule;
+    const task = module.makeTask ? module.makeTask(services) : module.default;
+    if (typeof task !== "function") {
       throw new Error(`tasks/${name} has no default export that is a function. Export the task as its default.`);
     }
-    tasks[identifier] = module.default as Task;
+    tasks[identifier] = task;
   }
   return tasks as TaskList;
+}
+
+interface TaskModule {
+  default?: Task;
+  makeTask?: (services: TaskServices) => Task;
 }
 
 /** The schedule, in graphile-worker's crontab format. */

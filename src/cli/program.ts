@@ -2,7 +2,10 @@ import { Command, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
+import { keysCommand } from "./commands/keys.ts";
+import { operationsCommand } from "./commands/operations.ts";
 import { proofCommand } from "./commands/proof.ts";
+import { simulateKycCommand } from "./commands/simulate_kyc.ts";
 import { tenantCommand } from "./commands/tenant.ts";
 import { tokenCommand } from "./commands/token.ts";
 import { trialBalanceCommand } from "./commands/trial_balance.ts";
@@ -32,11 +35,14 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(migrateCommand(ledgers))
     .addCommand(tenantCommand(ledgers))
     .addCommand(tokenCommand(ledgers))
+    .addCommand(keysCommand(ledgers))
     .addCommand(importCommand(ledgers))
     .addCommand(exportCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))
     .addCommand(verifyCommand(ledgers))
-    .addCommand(proofCommand(ledgers));
+    .addCommand(proofCommand(ledgers))
+    .addCommand(simulateKycCommand(ledgers))
+    .addCommand(operationsCommand());
   for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError("(add --help for what the command takes)");
   }

@@ -69,6 +69,17 @@ const argumentTexts: Record<string, string> = {
   newestFirst: "Whether the newest line comes first.",
   recordedFrom: "From this recorded time on, inclusive.",
   recordedBefore: "Until this recorded time, exclusive.",
+  userId: "The id of the customer; the caller if left out.",
+  requestedLevel: "The level that is asked for, 1 to 3.",
+  decision: "What the case becomes: APPROVED, REJECTED or NEEDS_INFORMATION.",
+  reason: "Why, for the staff: 1 to 1000 characters.",
+  message: "What the customer is told or asked for, 1 to 1000 characters.",
+  expiresAt: "Until when it is granted, within ten years; a year from now if left out.",
+  "decideKycCase.level": "The level that is granted, at most the one that was asked for, which it is if left out.",
+  "setKycLevelLimit.level": "The level, 0 to 3. Who is not verified has level 0.",
+  maximumTransaction: "What one transaction may take out of an account, in minor units; no limit if null.",
+  maximumOutPerDay: "What may leave an account on a day (UTC), in minor units; no limit if null.",
+  maximumOutPerMonth: "What may leave an account in a month (UTC), in minor units; no limit if null.",
   postings: "What to post of it: account, direction and amount of each posting. All of it if left out.",
 };
 
@@ -89,6 +100,23 @@ const labelTexts: Record<string, string> = {
   "MemberRole.ADMIN": "Decides who belongs to the tenant and what they may do.",
   "MemberRole.PARTNER": "A program that acts by an API key.",
   "MemberRole.OPERATOR": "Runs the installation, and belongs to no tenant.",
+  "KycStatus.UNVERIFIED": "Nobody has verified the customer yet: level 0.",
+  "KycStatus.VERIFIED": "The customer has been verified, for a level and a time.",
+  "KycStatus.REJECTED": "The customer was not accepted: level 0.",
+  "KycCaseStatus.OPEN": "Evidence is gathered.",
+  "KycCaseStatus.IN_REVIEW": "A provider checks the evidence, and a person decides.",
+  "KycCaseStatus.NEEDS_INFORMATION": "More evidence is asked for.",
+  "KycCaseStatus.APPROVED": "The level was granted. Final.",
+  "KycCaseStatus.REJECTED": "The level was refused. Final.",
+  "KycEvidenceKind.IDENTITY_DOCUMENT": "Who somebody is: a passport, an identity card.",
+  "KycEvidenceKind.PROOF_OF_ADDRESS": "Where somebody lives.",
+  "KycEvidenceKind.SOURCE_OF_FUNDS": "Where the money is from.",
+  "KycEvidenceKind.SELFIE": "What somebody looks like.",
+  "KycCheckStatus.QUEUED": "The provider has not been asked yet.",
+  "KycCheckStatus.SUBMITTED": "The provider has been asked, and works on it.",
+  "KycCheckStatus.PASSED": "The provider found nothing against it.",
+  "KycCheckStatus.FAILED": "The provider found something against it.",
+  "KycCheckStatus.NEEDS_INFORMATION": "The provider needs more evidence.",
   "TenantStatus.ACTIVE": "The books are written to.",
   "TenantStatus.SUSPENDED": "Nothing is written to the books.",
   "BatchMode.INDEPENDENT": "Each transaction is posted or refused by itself.",
@@ -106,6 +134,16 @@ const labelTexts: Record<string, string> = {
   "TransactionStatus.POSTED": "It moved money, or a later transaction posted it.",
   "TransactionStatus.VOIDED": "It was voided: what it reserved is released.",
   "TransactionStatus.EXPIRED": "Its time passed before it was posted: what it reserved is released.",
+  "AuditOperation.INSERT": "A row was inserted.",
+  "AuditOperation.UPDATE": "A row was changed.",
+  "AuditOperation.DELETE": "A row was removed.",
+  "AuditOperation.TRUNCATE": "All rows of a table were removed; `before` tells how many.",
+  "AuditOperation.REFUSED": "A change was asked for and refused.",
+  "AuditOperation.READ": "Something sensitive was read.",
+  "Severity.INFO": "Good to know.",
+  "Severity.NOTICE": "Worth a look if it comes often.",
+  "Severity.WARNING": "Somebody should look at it.",
+  "Severity.CRITICAL": "Somebody should look at it now.",
   "PostingGroupBy.ACCOUNT_ID": "By account.",
   "PostingGroupBy.CURRENCY_CODE": "By currency.",
   "PostingGroupBy.DIRECTION": "By side.",
@@ -195,11 +233,14 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
+const valueTypes =
+  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation|Stream))$/;
+
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {
-  const form = /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|[A-Z]\w*(?:Type|Status|Kind|Stream))Filter$/;
-  const type = form.exec(name)?.[1];
-  return type === undefined ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
+  const type = /^(\w+)Filter$/.exec(name)?.[1];
+  const isValue = type !== undefined && valueTypes.test(type);
+  return !isValue ? undefined : `Conditions on a value of type ${type}: all of them must hold.`;
 }
 
 /** CODE_ASC: "By code, rising." */

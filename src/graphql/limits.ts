@@ -1,7 +1,6 @@
 import "./graphile.ts";
 import { depthLimit } from "@graphile/depth-limit";
 import {
-  type ASTVisitor,
   type DocumentNode,
   type FragmentDefinitionNode,
   GraphQLError,
@@ -23,26 +22,33 @@ export const limits = {
   aliases: 30,
   /** All fields, fragments counted as often as they are spread. */
   fields: 1000,
-  /** Root fields: each is a database transaction of its own. */
+  /** Fields of Query, Mutation and Subscription, wherever they stand: each is a database transaction of its own. */
   rootFields: 20,
   directives: 50,
+  /** Operations and fragments. */
+  definitions: 60,
+  /** Words, names and signs of the query. */
+  tokens: 5_000,
   /** Characters of the query; variables are bounded by the size of the body. */
   characters: 20_000,
+  /** Braces inside braces, before anything is known of their meaning. */
+  nesting: 60,
 } as const;
 
-/** Adds the limits to what every document is checked for before it runs, over HTTP and web sockets. */
-export const LimitsPlugin: GraphileConfig.Plugin = {
-  name: "LimitsPlugin",
-  version: "1.0.0",
-  grafserv: {
-    middleware: {
-      setPreset(next, event) {
-        event.validationRules.push(limitSize, limitDepth);
-        return next();
-      },
-    },
-  },
-};
+/** The refusal of a document that asks for too much. Its words are those of the catalog. */
+export function tooLarge(name: string, size: number, maximum: number): GraphQLError {
+  return new GraphQLError("The query asks for too much at once.", {
+    extensions: { code: "LG163", detail: { [name]: size, maximum } },
+  });
+}
+
+/** The refusal of a document that is nested too deeply. */
+export function tooDeep(nodes?: GraphQLError["nodes"]): GraphQLError {
+  return new GraphQLError("The query is nested too deeply.", {
+    nodes: nodes ?? null,
+    extensions: { code: "LG162", detail: { depth: limits.depth, listDepth: limits.listDepth } },
+  });
+}
 
 const ruleOfDepth = depthLimit({
   maxDepth: limits.depth,
@@ -56,17 +62,9 @@ const ruleOfDepth = depthLimit({
 });
 
 /** The depth limit, with an error of ours. */
-const limitDepth: ValidationRule = (context) => {
+export const limitDepth: ValidationRule = (context) => {
   const reporting = Object.create(context, {
-    reportError: {
-      value: (error: GraphQLError) =>
-        context.reportError(
-          new GraphQLError("The query is nested too deeply.", {
-            nodes: error.nodes,
-            extensions: { code: "LG162", detail: { depth: limits.depth, listDepth: limits.listDepth } },
-          }),
-        ),
-    },
+    reportError: { value: (error: GraphQLError) => context.reportError(tooDeep(error.nodes)) },
   }) as ValidationContext;
   return ruleOfDepth(reporting);
 };
@@ -79,33 +77,36 @@ interface Size {
 
 const nothing: Size = { fields: 0, aliases: 0, directives: 0 };
 
-/** Refuses documents with too many fields, aliases or directives: each costs planning and execution. */
-const limitSize: ValidationRule = (context: ValidationContext): ASTVisitor => ({
-  Document(document) {
-    const measure = makeMeasure(document);
-    for (const definition of document.definitions) {
-      if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
-      const size = { ...measure(definition.selectionSet), rootFields: definition.selectionSet.selections.length };
-      for (const name of ["fields", "aliases", "directives", "rootFields"] as const) {
-        if (size[name] <= limits[name]) continue;
-        context.reportError(
-          new GraphQLError("The query asks for too much at once.", {
-            nodes: definition,
-            extensions: { code: "LG163", detail: { [name]: size[name], maximum: limits[name] } },
-          }),
-        );
-        return false;
-      }
+/**
+ * What is too large about a document, before it is validated: some rules of GraphQL take time that grows
+ * with the square of the number of fields.
+ */
+export function measureDocument(document: DocumentNode): GraphQLError | undefined {
+  const { definitions } = document;
+  if (definitions.length > limits.definitions) return tooLarge("definitions", definitions.length, limits.definitions);
+  const isTooDeep = definitions.some((node) => "selectionSet" in node && isNested(node.selectionSet, limits.nesting));
+  if (isTooDeep) return tooDeep();
+  const measure = makeMeasure(document);
+  for (const definition of definitions) {
+    if (!("selectionSet" in definition)) continue;
+    const size = measure(definition.selectionSet);
+    for (const name of ["fields", "aliases", "directives"] as const) {
+      if (size[name] > limits[name]) return tooLarge(name, size[name], limits[name]);
     }
-    return undefined;
-  },
-});
+  }
+  return undefined;
+}
+
+function isNested(set: SelectionSetNode, left: number): boolean {
+  if (left === 0) return true;
+  return set.selections.some(
+    (node) => "selectionSet" in node && node.selectionSet !== undefined && isNested(node.selectionSet, left - 1),
+  );
+}
 
 /** Measures a selection with its fragments; each fragment is measured once, and a cycle is cut. */
 function makeMeasure(document: DocumentNode): (set: SelectionSetNode) => Size {
-  const fragments = new Map<string, FragmentDefinitionNode>();
-  for (const node of document.definitions)
-    if (node.kind === Kind.FRAGMENT_DEFINITION) fragments.set(node.name.value, node);
+  const fragments = fragmentsOf(document);
   const known = new Map<string, Size>();
   const ofFragment = (name: string): Size => {
     const found = known.get(name);
@@ -137,4 +138,13 @@ function makeMeasure(document: DocumentNode): (set: SelectionSetNode) => Size {
     return total;
   };
   return measure;
+}
+
+/** The fragments of a document by name. */
+export function fragmentsOf(document: DocumentNode): Map<string, FragmentDefinitionNode> {
+  return new Map(
+    document.definitions.flatMap((node) =>
+      node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node] as const] : [],
+    ),
+  );
 }

@@ -2,9 +2,9 @@ import "./graphile.ts";
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { SafeError } from "postgraphile/grafast";
-import type { ExecutionConfig } from "postgraphile/grafserv";
 import { GraphQLError } from "postgraphile/graphql";
 import { describeRefusal, type RefusalCatalog, type RefusalExtensions } from "./refusals.ts";
+import { describeStandardError, type StandardCode } from "./standard_errors.ts";
 
 /** What PostgreSQL tells about an error, as far as it is used here. */
 interface DatabaseError {
@@ -75,9 +75,13 @@ export function makeMaskError({ refusals, log, isProduction }: MaskErrorOptions)
     if (cause instanceof SafeError && /^Invalid ('after' )?cursor/.test(cause.message)) {
       return makeError(describeRefusal(refusals, "LG165").message, { ...place, ...describeRefusal(refusals, "LG165") });
     }
+    // The filter plugin says so by an error that looks like any other.
+    if (cause instanceof Error && /are forbidden in filter argument input/.test(cause.message)) {
+      return makeError(describeRefusal(refusals, "LG160").message, { ...place, ...describeRefusal(refusals, "LG160") });
+    }
     if (cause instanceof SafeError || cause instanceof GraphQLError || cause === undefined) {
       const message = isProduction ? withoutSuggestions(error.message) : error.message;
-      return makeError(message, { ...place, extensions: { code: standardCode(error), ...extensions } });
+      return makeError(message, { ...place, extensions: describeStandardError(standardCode(error)).extensions });
     }
     return internalError(log, cause, place);
   };
@@ -97,49 +101,10 @@ export function describeCause(
   return { code: isKnown ? standardCode(error) : "INTERNAL_SERVER_ERROR", detail: {} };
 }
 
-/**
- * Grafserv masks what comes of running a document, but not what parsing and validating it finds: this does,
- * so that limits answer like all refusals, and nothing is suggested in production.
- */
-export function maskValidation(maskError: (error: GraphQLError) => GraphQLError): GraphileConfig.Plugin {
-  type ParseAndValidate = ExecutionConfig["parseAndValidate"];
-  const masked = new WeakMap<ParseAndValidate, ParseAndValidate>();
-  const wrap = (config: ExecutionConfig): ExecutionConfig => {
-    const { parseAndValidate } = config;
-    let wrapped = masked.get(parseAndValidate);
-    if (!wrapped) {
-      wrapped = (query) => {
-        const result = parseAndValidate(query);
-        return result.errors ? { errors: result.errors.map(maskError) } : result;
-      };
-      masked.set(parseAndValidate, wrapped);
-    }
-    return { ...config, parseAndValidate: wrapped };
-  };
-  return {
-    name: "MaskValidationPlugin",
-    version: "1.0.0",
-    grafserv: {
-      middleware: {
-        setPreset(next, event) {
-          const { getExecutionConfig } = event;
-          event.getExecutionConfig = function (context) {
-            const config = getExecutionConfig.call(this, context);
-            return "then" in config ? config.then(wrap) : wrap(config);
-          };
-          return next();
-        },
-      },
-    },
-  };
-}
-
 type Place = Pick<GraphQLError, "nodes" | "source" | "positions" | "path">;
 
 function makeError(message: string, options: Place & { extensions: Record<string, unknown> }): GraphQLError {
-  // statusCode and the like are for the server, not for clients.
-  const { statusCode: _statusCode, ...extensions } = options.extensions;
-  return new GraphQLError(message, { ...options, extensions });
+  return new GraphQLError(message, options);
 }
 
 function internalError(log: Logger, cause: unknown, place: Place): GraphQLError {
@@ -147,7 +112,7 @@ function internalError(log: Logger, cause: unknown, place: Place): GraphQLError 
   log.error({ err: cause, errorId, path: place.path?.join(".") }, "an internal error was masked");
   return new GraphQLError(`An internal error occurred. It is logged under ${errorId}.`, {
     ...place,
-    extensions: { code: "INTERNAL_SERVER_ERROR", errorId },
+    extensions: { ...describeStandardError("INTERNAL_SERVER_ERROR").extensions, errorId },
   });
 }
 
@@ -208,7 +173,7 @@ function completeExtensions(refusals: RefusalCatalog, extensions: Record<string,
   return { ...describeRefusal(refusals, code, detail ?? {}).extensions };
 }
 
-function standardCode(error: GraphQLError): string {
+function standardCode(error: GraphQLError): StandardCode {
   if (/^Syntax Error/.test(error.message)) return "GRAPHQL_PARSE_FAILED";
   if (/^Variable "/.test(error.message)) return "BAD_USER_INPUT";
   return error.path ? "BAD_REQUEST" : "GRAPHQL_VALIDATION_FAILED";

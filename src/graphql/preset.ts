@@ -1,4 +1,5 @@
 import "./graphile.ts";
+import { PersistedPlugin } from "@grafserv/persisted";
 import { PgAggregatesPreset } from "@graphile/pg-aggregates";
 import { PgSimplifyInflectionPreset } from "@graphile/simplify-inflection";
 import type pg from "pg";
@@ -7,12 +8,15 @@ import type { GraphQLError } from "postgraphile/graphql";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
+import { checkDocuments } from "./check_documents.ts";
+import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
-import { LimitsPlugin } from "./limits.ts";
-import { makeMaskError, maskValidation } from "./mask_error.ts";
+import { KycEvidencePlugin } from "./kyc_evidence.ts";
+import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
+import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import type { RefusalCatalog } from "./refusals.ts";
@@ -29,6 +33,8 @@ export interface PresetOptions {
   refusals: RefusalCatalog;
   log: Logger;
   environment: "development" | "test" | "production";
+  operationRules: OperationRules;
+  maxCost: number;
   /** What a request is to the database. */
   makeContext: (requestContext: Partial<Grafast.RequestContext>) => object;
   /** Told the code of every error that a client is answered with. */
@@ -57,7 +63,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     ResultRelationsPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
-    LimitsPlugin,
+    CustomerDetailsPlugin,
+    KycEvidencePlugin,
     DescriptionsPlugin,
   ],
   disablePlugins: [
@@ -101,8 +108,10 @@ export const schemaPreset: GraphileConfig.Preset = {
 
 /** The preset of the server. */
 export function makePreset(options: PresetOptions): GraphileConfig.Preset {
-  const { pool, subscriberPool, refusals, log, environment, makeContext, onError, report } = options;
-  const mask = makeMaskError({ refusals, log, isProduction: environment === "production" });
+  const { pool, subscriberPool, refusals, log, environment, operationRules, maxCost, makeContext, onError } = options;
+  const { operations, allowAny } = operationRules;
+  const isProduction = environment === "production";
+  const mask = makeMaskError({ refusals, log, isProduction });
   const maskError = (error: GraphQLError): GraphQLError => {
     const masked = mask(error);
     onError(String(masked.extensions["code"]));
@@ -110,7 +119,11 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
   };
   return {
     extends: [schemaPreset],
-    plugins: [maskValidation(maskError), reportRefusals({ refusals, report })],
+    plugins: [
+      checkDocuments({ maskError, allowIntrospection: !isProduction, maxCost }),
+      reportRefusals({ refusals, report: options.report }),
+      ...(operations ? [PersistedPlugin] : []),
+    ],
     pgServices: [makePipelinedService({ pool, subscriberPool, schemas: ["app_public"] })],
     grafast: {
       context: (requestContext) => makeContext(requestContext) as Partial<Grafast.Context>,
@@ -128,6 +141,13 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
       watch: false,
       maxRequestLength: maxBodyBytes,
       maskError,
+      // src/http refuses what is not registered, with an error of ours; this would, should anything come past it.
+      ...(operations
+        ? {
+            persistedOperationsGetter: (hash: string) => operations.get(hash) ?? "",
+            allowUnpersistedOperation: allowAny,
+          }
+        : {}),
     },
   };
 }

@@ -20,6 +20,8 @@ export async function printApiSchema(apiUrl: string): Promise<string> {
     refusals: new Map(),
     log: pino({ level: "silent" }),
     environment: "production",
+    operationRules: { operations: undefined, allowAny: true },
+    maxCost: 0,
     makeContext: () => ({}),
     onError: () => undefined,
     report: () => undefined,

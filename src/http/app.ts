@@ -1,4 +1,4 @@
-import type { KeyObject } from "node:crypto";
+import { createHash, type KeyObject, timingSafeEqual } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -7,21 +7,29 @@ import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
 import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
-import { limits } from "../graphql/limits.ts";
+import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
-import { sendRefusal } from "./error_response.ts";
+import { clientAddress } from "./client_address.ts";
+import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
-import { limitRate } from "./limit_rate.ts";
+import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
+import type { RateLimits } from "./rate_limits.ts";
+import { readJson } from "./read_body.ts";
+import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
+import { CounterUnavailableError } from "./shared_counter.ts";
+import { TokenError } from "./tokens.ts";
 
 export interface AppOptions {
   config: Config;
   pool: pg.Pool;
   key: KeyObject;
   refusals: RefusalCatalog;
+  rateLimits: RateLimits;
+  operationRules: OperationRules;
   metrics: Metrics;
   recorder: RefusalRecorder;
   log: Logger;
@@ -30,79 +38,129 @@ export interface AppOptions {
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, key, refusals, metrics, recorder, log, isStopping } = options;
+  const { config, pool, key, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping } = options;
   const app = express();
   app.disable("x-powered-by");
+  app.disable("etag");
   app.set("trust proxy", config.trustProxy);
+  app.set("query parser", false);
   app.use((request, response, next) => {
     assignRequestId(request, response);
     next();
   });
   app.use(logRequests(log));
   app.use(metrics.measureRequests);
+  app.use(endConnections(isStopping), secureHeaders(config), requireHost);
   app.use(healthRoutes({ pool, isStopping }));
-  app.get("/metrics", async (_request, response) => {
+  app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
-  app.use(secureHeaders(config));
-  app.use(
-    "/graphql",
-    cors({ origin: config.corsOrigins, maxAge: 600, exposedHeaders: ["X-Request-Id", "Retry-After"] }),
-  );
-  app.use("/graphql", postOnly);
-  app.use("/graphql", authenticate(key, refusals, recorder), limitRate(config.rateLimitPerMinute, refusals));
-  app.use(
-    "/graphql",
-    express.json({ limit: maxBodyBytes, type: ["application/json", "application/graphql-response+json"] }),
-  );
-  app.use("/graphql", checkBody(refusals));
+  app.use(kycWebhook({ config, pool, rateLimits, log }));
+  app.use("/graphql", allowOrigins(config), postOnly);
+  // Those who come without a token are counted before anything is done for them; so are bad tokens.
+  app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use("/graphql", refuseToken(refusals, rateLimits, recorder));
+  app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
 }
 
 /** What comes after GraphQL: it took none of these. */
 export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger): void {
-  app.use((_request, response) => {
-    response.status(404).json({ errors: [{ message: "There is nothing here.", extensions: { code: "NOT_FOUND" } }] });
-  });
+  app.use((_request, response) => sendStandardError(response, { status: 404, code: "NOT_FOUND" }));
   app.use(handleErrors(refusals, log));
 }
 
-const postOnly: RequestHandler = (request, response, next) => {
-  if (request.method === "POST") return next();
-  response
-    .status(405)
-    .setHeader("Allow", "POST")
-    .json({ errors: [{ message: "Send a POST request.", extensions: { code: "METHOD_NOT_ALLOWED" } }] });
-};
-
-/** A request of GraphQL over HTTP is one JSON object with a query; anything else ends here. */
-function checkBody(refusals: RefusalCatalog): RequestHandler {
-  return (request, response, next) => {
-    const body: unknown = request.body;
-    const { query, variables, operationName } = (isObject(body) ? body : {}) as Record<string, unknown>;
-    if (
-      typeof query !== "string" ||
-      !(variables === undefined || variables === null || isObject(variables)) ||
-      !(operationName === undefined || operationName === null || typeof operationName === "string")
-    ) {
-      response.status(400).json({
-        errors: [
-          {
-            message: "The body must be a JSON object with `query`, and perhaps `variables` and `operationName`.",
-            extensions: { code: "BAD_REQUEST" },
-          },
-        ],
-      });
-      return;
-    }
-    if (query.length > limits.characters) {
-      const detail = { characters: query.length, maximum: limits.characters };
-      return sendRefusal(response, refusals, { status: 400, code: "LG163", detail });
-    }
-    request.body = { query, variables, operationName };
+/** While the server stops every answer ends its connection: the next request finds another server. */
+function endConnections(isStopping: () => boolean): RequestHandler {
+  return (_request, response, next) => {
+    const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => typeof response;
+    // Decided as late as can be: a request may have begun before the server was told to stop.
+    response.writeHead = (...args: unknown[]) => {
+      if (isStopping()) response.setHeader("Connection", "close");
+      return writeHead(...args);
+    };
     next();
   };
+}
+
+/** Two servers in a row could read a request without a host differently. */
+const requireHost: RequestHandler = (request, response, next) => {
+  if (request.headers.host !== undefined || request.httpVersion === "1.0") return next();
+  response.setHeader("Connection", "close");
+  sendStandardError(response, { status: 400, code: "BAD_REQUEST" });
+};
+
+const postOnly: RequestHandler = (request, response, next) => {
+  if (request.method === "POST") return next();
+  response.setHeader("Allow", "POST");
+  sendStandardError(response, { status: 405, code: "METHOD_NOT_ALLOWED" });
+};
+
+/** Web pages of the listed origins may call; of others the browser lets none through. */
+function allowOrigins(config: Config): RequestHandler {
+  return cors({
+    origin: config.corsOrigins,
+    methods: ["POST"],
+    allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id"],
+    exposedHeaders: ["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
+    maxAge: 600,
+  });
+}
+
+/** A token that is not valid is answered with 401, as often as an address may come without one at all. */
+function refuseToken(refusals: RefusalCatalog, rateLimits: RateLimits, recorder: RefusalRecorder): ErrorRequestHandler {
+  return (error: unknown, request, response, next) => {
+    if (!(error instanceof TokenError)) return next(error);
+    rateLimits.limitAddress(request, response, (trouble?: unknown) => {
+      if (trouble) return next(trouble);
+      recordBadToken(recorder, { error, requestId: requestIdOf(request), address: clientAddress(request) });
+      response.setHeader("WWW-Authenticate", 'Bearer error="invalid_token"');
+      sendRefusal(response, refusals, { status: 401, code: error.code });
+    });
+  };
+}
+
+const answerTypes = ["application/graphql-response+json", "application/json"] as const;
+
+/** Decides between the two forms of an answer, here, where a request that takes neither gets one of our errors. */
+const negotiate: RequestHandler = (request, response, next) => {
+  const type = request.accepts(...answerTypes);
+  if (type === false) return sendStandardError(response, { status: 406, code: "NOT_ACCEPTABLE" });
+  request.headers.accept = type;
+  next();
+};
+
+/** A request of GraphQL over HTTP is one JSON object with an operation; anything else ends here. */
+function checkBody(refusals: RefusalCatalog, rules: OperationRules): RequestHandler {
+  return (request, response, next) => {
+    const body: unknown = request.body;
+    const { variables, operationName, ...payload } = (isObject(body) ? body : {}) as Record<string, unknown>;
+    const isRead =
+      isObject(body) &&
+      isStringOrNothing(payload["query"]) &&
+      (variables === undefined || variables === null || isObject(variables)) &&
+      isStringOrNothing(operationName) &&
+      namesOperation(payload);
+    if (!isRead) {
+      const message = "The body must be a JSON object with `query`, and perhaps `variables` and `operationName`.";
+      return sendStandardError(response, { status: 400, code: "BAD_REQUEST", message });
+    }
+    const operation = chooseOperation(payload, rules);
+    if (!operation) return sendRefusal(response, refusals, { status: 400, code: "LG167" });
+    request.body = { ...operation, variables, operationName };
+    // Grafserv reads the type again, and more literally.
+    request.headers["content-type"] = "application/json";
+    next();
+  };
+}
+
+function namesOperation({ query, documentId, id, extensions }: OperationPayload): boolean {
+  return [query, documentId, id].some((value) => typeof value === "string") || isObject(extensions);
+}
+
+function isStringOrNothing(value: unknown): boolean {
+  return value === undefined || value === null || typeof value === "string";
 }
 
 function isObject(value: unknown): value is object {
@@ -116,7 +174,8 @@ function logRequests(log: Logger): RequestHandler {
     autoLogging: { ignore: (request) => /^\/(livez|readyz|metrics)/.test(request.url ?? "") },
     customProps: (request) => {
       const claims = claimsOf(request);
-      return claims ? { tenantId: claims.tenantId, userId: claims.userId, role: claims.role } : {};
+      const address = clientAddress(request as express.Request);
+      return claims ? { address, tenantId: claims.tenantId, userId: claims.userId, role: claims.role } : { address };
     },
     // Headers and bodies are left out: tokens and personal data have no place in a log.
     serializers: {
@@ -130,29 +189,58 @@ function logRequests(log: Logger): RequestHandler {
   }) as unknown as RequestHandler;
 }
 
-function secureHeaders(config: Config): RequestHandler {
-  if (config.environment !== "development") return helmet();
-  // GraphiQL runs inline scripts; it is only served in development.
-  return helmet({ contentSecurityPolicy: false, strictTransportSecurity: false });
+/** The API serves data and no pages, so browsers are told to do nothing with it, and nobody to keep it. */
+function secureHeaders(config: Config): RequestHandler[] {
+  const noStore: RequestHandler = (_request, response, next) => {
+    response.setHeader("Cache-Control", "no-store");
+    next();
+  };
+  if (config.environment === "development") {
+    // GraphiQL runs inline scripts; it is only served in development.
+    return [helmet({ contentSecurityPolicy: false, strictTransportSecurity: false }), noStore];
+  }
+  const directives = {
+    defaultSrc: ["'none'"],
+    baseUri: ["'none'"],
+    formAction: ["'none'"],
+    frameAncestors: ["'none'"],
+  };
+  const policies = helmet({
+    contentSecurityPolicy: { useDefaults: false, directives },
+    xFrameOptions: { action: "deny" },
+  });
+  return [policies, noStore];
+}
+
+/** The figures of the server are for its operators: in production whoever reads them shows a token. */
+function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  const expected = metricsToken === undefined ? undefined : digest(`Bearer ${metricsToken}`);
+  return (request, response, next) => {
+    const isAllowed = expected
+      ? timingSafeEqual(digest(request.headers.authorization ?? ""), expected)
+      : environment !== "production";
+    if (isAllowed) return next();
+    // As if there were none.
+    sendStandardError(response, { status: 404, code: "NOT_FOUND" });
+  };
 }
 
 /** Errors of the body parser and anything unforeseen, in the shape of GraphQL and without a stack. */
 function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
+    if (error instanceof CounterUnavailableError)
+      return sendRefusal(response, refusals, { status: 503, code: "LG363" });
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.too.large") {
       return sendRefusal(response, refusals, { status: 413, code: "LG164", detail: { maximum: maxBodyBytes } });
     }
+    if (status === 415) return sendStandardError(response, { status, code: "UNSUPPORTED_MEDIA_TYPE" });
     if (status !== undefined && status >= 400 && status < 500) {
-      response
-        .status(status)
-        .json({ errors: [{ message: "The request could not be read.", extensions: { code: "BAD_REQUEST" } }] });
-      return;
+      return sendStandardError(response, { status, code: "BAD_REQUEST" });
     }
     log.error({ err: error }, "a request failed");
-    response.status(500).json({
-      errors: [{ message: "An internal error occurred.", extensions: { code: "INTERNAL_SERVER_ERROR" } }],
-    });
+    sendStandardError(response, { status: 500, code: "INTERNAL_SERVER_ERROR" });
   };
 }

@@ -10,15 +10,29 @@ import { migrationsFolder } from "../paths.ts";
 export function healthRoutes(options: { pool: pg.Pool; isStopping: () => boolean }): Router {
   const { pool, isStopping } = options;
   const wanted = latestMigrationFile();
+  const findProblemOnce = shareFor(1_000, () => findProblem(pool, wanted));
   const router = Router();
   router.get("/livez", (_request, response) => {
     response.json({ status: "ok" });
   });
   router.get("/readyz", async (_request, response) => {
-    const problem = isStopping() ? "stopping" : await findProblem(pool, wanted);
+    const problem = isStopping() ? "stopping" : await findProblemOnce();
     response.status(problem === undefined ? 200 : 503).json({ status: problem ?? "ok" });
   });
   return router;
+}
+
+/** Asks at most once in so many milliseconds: whoever may ask costs the database nothing by asking often. */
+function shareFor<T>(ms: number, ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  let askedAt = 0;
+  return () => {
+    if (answer === undefined || Date.now() - askedAt >= ms) {
+      askedAt = Date.now();
+      answer = ask();
+    }
+    return answer;
+  };
 }
 
 async function findProblem(pool: pg.Pool, wanted: string | undefined): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
+import type { Express } from "express";
 import type { ServerOptions } from "graphql-ws";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
@@ -8,19 +9,27 @@ import { type GrafservBase, makeGraphQLWSConfig } from "postgraphile/grafserv";
 import { type ExecutionArgs, GraphQLError, getOperationAST } from "postgraphile/graphql";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
-import { limits } from "../graphql/limits.ts";
+import { chooseOperation, type OperationRules } from "../graphql/operations.ts";
 import { describeRefusal, type RefusalCatalog } from "../graphql/refusals.ts";
-import { recordBadToken } from "./authenticate.ts";
+import { upgradeAddress } from "./client_address.ts";
+import { isValueTooDeep, maxJsonDepth } from "./json_depth.ts";
+import type { RateLimits } from "./rate_limits.ts";
+import { recordBadToken } from "./record_bad_token.ts";
+import { requestIdOf } from "./request_id.ts";
+import { endWith, endWithError, jsonText } from "./serve_http.ts";
 import { bearerToken, type Claims, TokenError, verifyToken } from "./tokens.ts";
 
 export interface WebSocketOptions {
+  /** Knows which proxies to trust. */
+  app: Express;
   server: Server;
   serv: GrafservBase;
   key: KeyObject;
   refusals: RefusalCatalog;
   recorder: RefusalRecorder;
-  /** The address of the client, behind proxies too. */
-  addressOf: (request: IncomingMessage) => string;
+  corsOrigins: readonly string[];
+  rateLimits: RateLimits;
+  operationRules: OperationRules;
   log: Logger;
   /** Told how many sockets are open. */
   onCount: (open: number) => void;
@@ -47,7 +56,7 @@ export function claimsOfWebSocket(socket: object): Claims | undefined {
  * not reach here. Returns what closes all sockets.
  */
 export function serveWebSockets(options: WebSocketOptions): () => Promise<void> {
-  const { server, serv, key, refusals, recorder, addressOf, log, onCount } = options;
+  const { app, server, serv, key, refusals, recorder, corsOrigins, rateLimits, operationRules, log, onCount } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
   const openByTenant = new Map<number, number>();
   const base = makeGraphQLWSConfig(serv);
@@ -81,7 +90,8 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
         return true;
       } catch (error) {
         if (!(error instanceof TokenError)) throw error;
-        recordBadToken(recorder, ctx.extra.request, { error, address: addressOf(ctx.extra.request) });
+        const { request } = ctx.extra;
+        recordBadToken(recorder, { error, requestId: requestIdOf(request), address: upgradeAddress(app, request) });
         socket.close(closeCodes.forbidden, closeReason(refusals, error.code));
         return false;
       }
@@ -90,14 +100,18 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
       if (Object.keys(ctx.subscriptions).length > maxSubscriptionsPerSocket) {
         return [refuse("LG163", { subscriptions: maxSubscriptionsPerSocket + 1, maximum: maxSubscriptionsPerSocket })];
       }
-      if (payload.query.length > limits.characters) {
-        return [refuse("LG163", { characters: payload.query.length, maximum: limits.characters })];
-      }
+      const claims = claimsOfSocket.get(ctx.extra.socket);
+      if (!claims || !(await rateLimits.countCaller(claims))) return [refuse("LG462")];
+      const { variables, operationName } = payload;
+      if (isValueTooDeep(variables)) return [refuse("LG168", { maximum: maxJsonDepth })];
+      const chosen = chooseOperation(payload, operationRules);
+      if (!chosen) return [refuse("LG167")];
+      const operation = { query: "", ...chosen, variables, operationName };
       // Errors are masked on their way out, by onError.
-      const result = (await base.onSubscribe?.(ctx as never, id, payload)) as ExecutionArgs | readonly GraphQLError[];
+      const result = (await base.onSubscribe?.(ctx as never, id, operation)) as ExecutionArgs | readonly GraphQLError[];
       if (!("document" in result)) return result;
-      const operation = getOperationAST(result.document, result.operationName);
-      return operation?.operation === "subscription" ? result : [refuse("LG463")];
+      const ast = getOperationAST(result.document, result.operationName);
+      return ast?.operation === "subscription" ? result : [refuse("LG463")];
     },
   };
   const disposable = useServer(config, sockets, keepAliveMs);
@@ -106,9 +120,30 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
     socket.on("error", (error) => log.debug({ err: error }, "a web socket broke"));
     socket.once("close", () => setImmediate(() => onCount(sockets.clients.size)));
   });
-  const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    if (new URL(request.url ?? "/", "http://localhost").pathname !== "/graphql") return void socket.destroy();
+  const refuseUpgrade = (socket: Duplex, status: string, code: string): void => {
+    const { message, extensions } = describeRefusal(refusals, code);
+    const { body, headers } = jsonText({ errors: [{ message, extensions }] });
+    endWith(socket, status, body, code === "LG462" ? { ...headers, "Retry-After": "60" } : headers);
+  };
+  const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    if (request.url?.split("?")[0] !== "/graphql") return endWithError(socket, "404 Not Found", "NOT_FOUND");
+    if (!isOriginAllowed(request, corsOrigins)) return refuseUpgrade(socket, "403 Forbidden", "LG464");
+    if (!(await rateLimits.countAddress(upgradeAddress(app, request)))) {
+      return refuseUpgrade(socket, "429 Too Many Requests", "LG462");
+    }
     sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit("connection", webSocket, request));
+  };
+  const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // Until the web socket has it, nobody else listens to what goes wrong with the connection.
+    const ignore = (): void => undefined;
+    socket.on("error", ignore);
+    upgrade(request, socket, head).then(
+      () => socket.off("error", ignore),
+      (error: unknown) => {
+        log.error({ err: error }, "a web socket could not be opened");
+        socket.destroy();
+      },
+    );
   };
   server.on("upgrade", onUpgrade);
   return async () => {
@@ -116,6 +151,13 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
     for (const socket of sockets.clients) socket.close(closeCodes.goingAway, "The server is stopping.");
     await disposable.dispose();
   };
+}
+
+/** Programs send no origin; a web page must be ours or listed, as for other requests. */
+function isOriginAllowed({ headers }: IncomingMessage, corsOrigins: readonly string[]): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined || corsOrigins.includes(origin)) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
 }
 
 function closeWhenExpired(socket: WebSocket, claims: Claims, refusals: RefusalCatalog): void {

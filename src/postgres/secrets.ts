@@ -2,6 +2,7 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { newKeyRing } from "../crypto/keys.ts";
 
 /** Passwords and keys that Tallystick made up itself, kept in the data directory (mode 0600). */
 export interface Secrets {
@@ -10,9 +11,20 @@ export interface Secrets {
   apiPassword: string;
   workerPassword: string;
   jwtSecret: string;
+  /** The keys of field encryption, in the form of TALLYSTICK_FIELD_KEYS. */
+  fieldKeys: string;
 }
 
-const names = ["superuserPassword", "ownerPassword", "apiPassword", "workerPassword", "jwtSecret"] as const;
+const password = (): string => randomBytes(32).toString("base64url");
+const makers: Record<keyof Secrets, () => string> = {
+  superuserPassword: password,
+  ownerPassword: password,
+  apiPassword: password,
+  workerPassword: password,
+  jwtSecret: password,
+  fieldKeys: () => newKeyRing("local"),
+};
+const names = Object.keys(makers) as (keyof Secrets)[];
 
 /**
  * Creates the data directory if needed. Others may pass through it (0711) because the database
@@ -39,7 +51,7 @@ export function loadSecrets(dataDir: string): Secrets {
   const missing = names.filter((name) => known[name] === undefined);
   const secrets = { ...known } as Secrets;
   if (missing.length === 0) return secrets;
-  for (const name of missing) secrets[name] = randomBytes(32).toString("base64url");
+  for (const name of missing) secrets[name] = makers[name]();
   // Written aside and renamed: a crash leaves the old file or the new one, never half of one.
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 });

@@ -1,12 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { runOnce } from "graphile-worker";
 import type pg from "pg";
+import { type Config, loadConfig } from "../../src/config.ts";
 import { quietWorkerLogger } from "../../src/postgres/quiet_logger.ts";
 import { loadTasks } from "../../src/worker.ts";
+import { fieldKeySetting } from "./field_keys.ts";
 import type { Queryable } from "./ledger.ts";
 import type { TestDatabase } from "./test_database.ts";
 
-const taskList = await loadTasks();
+/** The configuration that tasks see, and what a test changes of it. */
+export function taskConfig(settings: Record<string, string> = {}): Config {
+  return loadConfig({
+    NODE_ENV: "test",
+    TALLYSTICK_JWT_SECRET: "the secret of the tests of the jobs",
+    TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
+    ...settings,
+  });
+}
 
 /** A pool for one worker; a connection that breaks is reported by the query that needs it. */
 export function workerPool(db: TestDatabase): pg.Pool {
@@ -22,7 +32,8 @@ export async function addJob(worker: Queryable, task: string): Promise<void> {
 }
 
 /** One worker with the tasks of the project: it runs every job that is due, and is done. */
-export async function runDueJobs(worker: pg.Pool): Promise<void> {
+export async function runDueJobs(worker: pg.Pool, config = taskConfig()): Promise<void> {
+  const taskList = await loadTasks({ config });
   await runOnce({ pgPool: worker, taskList, concurrency: 1, noHandleSignals: true, logger: quietWorkerLogger });
   // The last job is taken off the queue a moment after its worker has ended.
   while ((await queuedJobs(worker)).some(({ isRunning }) => isRunning)) await sleep(5);

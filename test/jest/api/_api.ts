@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { type RunningPart, startApi } from "../../../src/api.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { type Role, signToken } from "../../../src/http/tokens.ts";
+import { fieldKeySetting } from "../../support/field_keys.ts";
 import { actAs, ensureSession, sessionId, staff } from "../../support/session.ts";
 import { createTestDatabase, type TestDatabase } from "../../support/test_database.ts";
 
@@ -83,8 +84,10 @@ export async function bootApi(
     NODE_ENV: "test",
     PORT: "0",
     TALLYSTICK_JWT_SECRET: secret,
+    TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
     DATABASE_URL: db.urls.owner,
     TALLYSTICK_RATE_LIMIT_PER_MINUTE: "100000",
+    TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "100000",
     ...settings,
   });
   server = await startApi({ config, databaseUrl: db.urls.api, log });

@@ -75,6 +75,10 @@ describe("an error of the database never shows its insides", () => {
       expect(error?.message).toMatch(/^An internal error occurred\. It is logged under [\w-]{12}\.$/);
       expect(error?.extensions).toEqual({
         code: "INTERNAL_SERVER_ERROR",
+        name: "internal_server_error",
+        detail: {},
+        hint: expect.any(String),
+        isRetryable: false,
         errorId: expect.stringMatching(/^[\w-]{12}$/),
       });
       expect(api.log()).toContain(error?.extensions.errorId);

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { startApi } from "../../../src/api.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { checkLogin, UnsafeLoginError } from "../../../src/http/check_login.ts";
+import { fieldKeySetting } from "../../support/field_keys.ts";
 import { bootApi, secret } from "./_api.ts";
 
 const api = await bootApi({
@@ -51,7 +52,7 @@ describe("headers", () => {
   test("the usual protections are set, and the server does not tell what it is", async () => {
     const { headers } = await api.ask(query);
     expect(headers.get("x-content-type-options")).toBe("nosniff");
-    expect(headers.get("content-security-policy")).toContain("default-src 'self'");
+    expect(headers.get("content-security-policy")).toContain("default-src 'none'");
     expect(headers.get("strict-transport-security")).toContain("max-age");
     expect(headers.get("x-powered-by")).toBeNull();
   });
@@ -83,6 +84,7 @@ describe("the server refuses to start as a login with rights of its own", () => 
     NODE_ENV: "test",
     PORT: "0",
     TALLYSTICK_JWT_SECRET: secret,
+    TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
     DATABASE_URL: "postgres://x/y",
   });
   const log = pino({ level: "silent" });
@@ -139,6 +141,7 @@ test("stopping lets a request under way finish", async () => {
     NODE_ENV: "test",
     PORT: "0",
     TALLYSTICK_JWT_SECRET: secret,
+    TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
     DATABASE_URL: api.db.urls.owner,
   });
   const server = await startApi({ config, databaseUrl: api.db.urls.api, log: pino({ level: "silent" }) });

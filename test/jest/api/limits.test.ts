@@ -150,11 +150,11 @@ describe("statements of a request", () => {
           as 'select current_setting(''statement_timeout'')';
         grant execute on function app_public.timeout_of_this() to public`);
     });
-    const { makeRequestContext } = await import("../../../src/graphql/request_context.ts");
+    const { makePgSettings } = await import("../../../src/graphql/request_context.ts");
     const user = api.books.customer;
     const claims =
       role === "anonymous" ? undefined : { role, tenantId: 1, userId: user, sessionId: user, expiresAt: 0 };
-    const { pgSettings } = makeRequestContext({ claims, requestId: "x", address: "" });
+    const pgSettings = makePgSettings({ claims, requestId: "x", address: "" });
     const shown = await api.db.withRollback("api", async (client) => {
       for (const [name, value] of Object.entries(pgSettings))
         await client.query("select set_config($1, $2, true)", [name, value]);

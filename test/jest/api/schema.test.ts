@@ -88,7 +88,8 @@ test("everything is written by functions, under the names that are promised", as
   );
   const functions = await db.withClient("superuser", async (client) => {
     const { rows } = await client.query<{ name: string }>(`
-      select proname as name from pg_proc where pronamespace = 'app_public'::regnamespace and provolatile = 'v'`);
+      select proname as name from pg_proc
+      where pronamespace in ('app_public'::regnamespace, 'app_hidden'::regnamespace) and provolatile = 'v'`);
     return new Set(rows.map(({ name }) => name.replace(/_(\w)/g, (_match, letter: string) => letter.toUpperCase())));
   });
   expect(mutations.filter((name) => !functions.has(name))).toEqual([]);

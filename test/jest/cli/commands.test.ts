@@ -19,19 +19,26 @@ await cli.run("import", cli.file("home.csv", journal), "--tenant", "home");
 
 describe("help", () => {
   const commands = ["start", "migrate", "tenant", "tenant create", "tenant list", "token", "import", "export"];
-  test.each([...commands, "trial-balance", "verify", "proof"])(
+  test.each([...commands, "trial-balance", "verify", "proof", "operations", "operations collect"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       expect(stdout).toContain(`Usage: tallystick ${name} `);
-      if (name !== "tenant") expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
+      if (name !== "tenant" && name !== "operations")
+        expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
     },
   );
 
   test("tallystick --help lists every command and what to do first", async () => {
     const { stdout } = await cli.run("--help");
-    for (const name of [...commands.filter((c) => !c.includes(" ")), "trial-balance", "verify", "proof"]) {
+    for (const name of [
+      ...commands.filter((c) => !c.includes(" ")),
+      "trial-balance",
+      "verify",
+      "proof",
+      "operations",
+    ]) {
       expect(stdout).toMatch(new RegExp(`\\n {2}${name} .*[a-z]`));
     }
     expect(stdout).toContain("$ npx tallystick import books.csv --tenant home");

@@ -25,11 +25,17 @@ export function makeCli(db: TestDatabase): {
   start: (...args: string[]) => RunningCli;
   /** Writes a file into the folder of these tests and tells its path. */
   file: (name: string, text: string) => string;
+  /** Sets settings for the commands that come after. */
+  set: (settings: Record<string, string>) => void;
 } {
   const folder = mkdtempSync(join(tmpdir(), "tallystick-cli-"));
   afterAll(() => removeFolder(folder));
-  const environment = { DATABASE_URL: db.urls.owner, TALLYSTICK_DATA_DIR: join(folder, "data") };
+  const environment: Record<string, string> = {
+    DATABASE_URL: db.urls.owner,
+    TALLYSTICK_DATA_DIR: join(folder, "data"),
+  };
   return {
+    set: (settings) => void Object.assign(environment, settings),
     run: (...args) => runCli(args, environment),
     start: (...args) => startCli(args, environment),
     file: (name, text) => {

@@ -67,7 +67,7 @@ describe("Dockerfile", () => {
   test("sets no setting that the configuration does not know, and no secret", () => {
     const names = all(last, "ENV").flatMap((one) => one.args.map((pair) => pair.split("=")[0] ?? ""));
     expect(names.filter((name) => ![...settingNames, "GRAPHILE_ENV"].includes(name))).toEqual([]);
-    expect(names.filter((name) => /SECRET|PASSWORD|URL/.test(name))).toEqual([]);
+    expect(names.filter((name) => /SECRET|PASSWORD|KEY|URL/.test(name))).toEqual([]);
   });
 });
 
@@ -117,7 +117,7 @@ describe("docker-compose.yml", () => {
   });
 
   test("has no default for a secret: each is required, with a message", () => {
-    const used = [...source.matchAll(/\$\{(\w*(?:SECRET|PASSWORD)\w*)([^}]*)\}/g)];
+    const used = [...source.matchAll(/\$\{(\w*(?:SECRET|PASSWORD|KEY)\w*)([^}]*)\}/g)];
     expect(used.length).toBeGreaterThan(3);
     expect(used.filter(([, , rest]) => !rest?.startsWith(":?")).map(([text]) => text)).toEqual([]);
     for (const name of new Set(used.map(([, name]) => name))) {

@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { ConfigError, loadConfig } from "../../../src/config.ts";
+import { newKeyRing } from "../../../src/crypto/keys.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tallystick-config-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -12,6 +13,7 @@ const production = {
   NODE_ENV: "production",
   DATABASE_URL: "postgres://owner:x@db.example.com/ledger",
   TALLYSTICK_JWT_SECRET: "x".repeat(32),
+  TALLYSTICK_FIELD_KEYS: newKeyRing("k1"),
 };
 
 function problemsOf(env: Record<string, string>): string {
@@ -46,6 +48,26 @@ describe("loadConfig", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
+  test("makes up keys of encrypted fields once", async () => {
+    const keyOf = async (): Promise<string> =>
+      (await loadConfig(development).fieldKeys.getKey("local")).toString("hex");
+    expect(await keyOf()).toBe(await keyOf());
+    const { fieldKeys } = loadConfig({ ...development, TALLYSTICK_FIELD_KEYS: newKeyRing("k7") });
+    expect(await fieldKeys.currentKeyId()).toBe("k7");
+  });
+
+  test("takes keys from a setting or from a file, not from both", async () => {
+    const file = join(folder, "field_keys");
+    writeFileSync(file, newKeyRing("k8"));
+    const { fieldKeys } = loadConfig({ ...development, TALLYSTICK_FIELD_KEY_FILE: file });
+    expect(await fieldKeys.currentKeyId()).toBe("k8");
+    const both = { TALLYSTICK_FIELD_KEYS: newKeyRing("k9"), TALLYSTICK_FIELD_KEY_FILE: file };
+    expect(problemsOf({ ...development, ...both })).toContain("exclude each other");
+    expect(problemsOf({ ...development, TALLYSTICK_FIELD_KEY_FILE: join(folder, "none") })).toContain(
+      "TALLYSTICK_FIELD_KEY_FILE should name a file that can be read (ENOENT).",
+    );
+  });
+
   test("takes an empty value for one that is not set", () => {
     expect(loadConfig({ ...development, PORT: "", LOG_LEVEL: "" }).port).toBe(5678);
   });
@@ -67,13 +89,45 @@ describe("loadConfig", () => {
 
   test("never repeats a value, which may be a secret", () => {
     expect(problemsOf({ TALLYSTICK_JWT_SECRET: "hunter2" })).not.toContain("hunter2");
+    const message = problemsOf({ ...development, TALLYSTICK_FIELD_KEYS: "k1:hunter2,index:hunter3" });
+    expect(message).toContain("TALLYSTICK_FIELD_KEYS should give the key k1 as 32 bytes in base64.");
+    expect(message).not.toContain("hunter");
   });
 
-  test("requires a secret and a database in production", () => {
+  test("requires a secret, keys and a database in production", () => {
     expect(loadConfig(production)).toMatchObject({ environment: "production", logLevel: "info" });
     const message = problemsOf({ NODE_ENV: "production" });
     expect(message).toContain("TALLYSTICK_JWT_SECRET is required in production");
+    expect(message).toContain("TALLYSTICK_FIELD_KEYS or TALLYSTICK_FIELD_KEY_FILE is required in production");
     expect(message).toContain("DATABASE_URL is required in production");
+  });
+
+  test("derives the rate limits from one number, and takes each by itself", () => {
+    const { rateLimits } = loadConfig(development);
+    expect(rateLimits).toEqual({ user: 600, address: 600, key: 600, tenant: 12_000, signIn: 20 });
+    const given = loadConfig({
+      ...development,
+      TALLYSTICK_RATE_LIMIT_PER_MINUTE: "50",
+      TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE: "7",
+      TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "5",
+    });
+    expect(given.rateLimits).toEqual({ user: 50, address: 7, key: 50, tenant: 1_000, signIn: 5 });
+    for (const bad of ["0", "-1", "1.5", "many", "9999999999"]) {
+      expect(problemsOf({ TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE: bad })).toContain("a whole number from 1");
+    }
+  });
+
+  test("takes any operation, opens /metrics and stops at once only where it is told so, or in development", () => {
+    expect(loadConfig(development)).toMatchObject({
+      persistedOperations: undefined,
+      allowAnyOperation: false,
+      maxQueryCost: 50_000,
+      drainSeconds: 0,
+      metricsToken: undefined,
+    });
+    expect(problemsOf({ TALLYSTICK_ALLOW_ANY_OPERATION: "yes" })).toContain("should be true or false");
+    expect(problemsOf({ TALLYSTICK_METRICS_TOKEN: "short" })).toContain("16 characters or more");
+    expect(problemsOf({ TALLYSTICK_DRAIN_SECONDS: "301" })).toContain("a whole number from 0 to 300");
   });
 
   test("reads lists, numbers and addresses", () => {

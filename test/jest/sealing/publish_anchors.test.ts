@@ -3,8 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, expect, test } from "@jest/globals";
-import { addJob, queuedJobs, runDueJobs, workerPool } from "../../support/jobs.ts";
+import { afterAll, expect, test } from "@jest/globals";
+import { addJob, queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
 import { mustPost, openAccounts, openTenant, transfer } from "../../support/ledger.ts";
 import { horizonPassed, sealAll } from "../../support/seal.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
@@ -45,10 +45,8 @@ afterAll(() => {
   webhook.close();
   rmSync(folder, { recursive: true, force: true });
 });
-afterEach(() => {
-  delete process.env["TALLYSTICK_ANCHOR_FILE"];
-  delete process.env["TALLYSTICK_ANCHOR_URL"];
-});
+const toFile = { TALLYSTICK_ANCHOR_FILE: file };
+const toBoth = { ...toFile, TALLYSTICK_ANCHOR_URL: url };
 
 const tenantId = await openTenant(owner);
 const [cash = "", sales = ""] = await openAccounts(owner, tenantId, 2);
@@ -67,9 +65,9 @@ async function makeBlock(): Promise<Anchor> {
   return rows[0];
 }
 
-async function publish(): Promise<void> {
+async function publish(settings: Record<string, string>): Promise<void> {
   await addJob(worker, task);
-  await runDueJobs(worker);
+  await runDueJobs(worker, taskConfig(settings));
 }
 
 const lines = (): Anchor[] =>
@@ -82,40 +80,36 @@ const lines = (): Anchor[] =>
 
 test("without a destination there is nothing to do", async () => {
   await makeBlock();
-  await publish();
+  await publish({});
   expect(existsSync(file)).toBe(false);
   expect(posted).toEqual([]);
   expect((await owner.query("select from app_private.seal_anchors")).rowCount).toBe(0);
 });
 
 test("appends each head to the file, once, and keeps what is there", async () => {
-  process.env["TALLYSTICK_ANCHOR_FILE"] = file;
   const first = await makeBlock();
-  await publish();
-  await publish();
+  await publish(toFile);
+  await publish(toFile);
   expect(lines()).toEqual([expect.objectContaining(first)]);
   const second = await makeBlock();
-  await publish();
+  await publish(toFile);
   expect(lines()).toEqual([expect.objectContaining(first), expect.objectContaining(second)]);
 });
 
 test("a line that a crash left half written does not spoil the next", async () => {
-  process.env["TALLYSTICK_ANCHOR_FILE"] = file;
   writeFileSync(file, '{"format": "tally');
   const head = await makeBlock();
-  await publish();
+  await publish(toFile);
   const [torn, ...whole] = readFileSync(file, "utf8").trimEnd().split("\n");
   expect(torn).toBe('{"format": "tally');
   expect(ofLedger(whole.map((line) => JSON.parse(line)))).toMatchObject([head]);
 });
 
 test("posts to the webhook, again until it is taken; the file does not wait for it", async () => {
-  process.env["TALLYSTICK_ANCHOR_FILE"] = file;
-  process.env["TALLYSTICK_ANCHOR_URL"] = url;
   rmSync(file, { force: true });
   answer = 503;
   const head = await makeBlock();
-  await publish();
+  await publish(toBoth);
   expect(posted).toEqual([[expect.objectContaining(head)]]);
   expect(lines()).toEqual([expect.objectContaining(head)]);
   const [failed] = await queuedJobs(worker);
@@ -123,8 +117,8 @@ test("posts to the webhook, again until it is taken; the file does not wait for 
 
   answer = 200;
   await worker.query("select graphile_worker.complete_jobs(array_agg(id)) from graphile_worker.jobs");
-  await publish();
-  await publish();
+  await publish(toBoth);
+  await publish(toBoth);
   expect(posted).toHaveLength(2);
   expect(posted[1]).toEqual(posted[0]);
   expect(lines()).toHaveLength(1);
@@ -132,12 +126,11 @@ test("posts to the webhook, again until it is taken; the file does not wait for 
 });
 
 test("the job that seals has the anchors published", async () => {
-  process.env["TALLYSTICK_ANCHOR_FILE"] = file;
   const before = lines().length;
   await mustPost(owner, tenantId, { postings: transfer(cash, sales, 1) });
   await horizonPassed(worker);
   await addJob(worker, "sealing/seal_blocks");
-  await runDueJobs(worker);
-  await runDueJobs(worker);
+  await runDueJobs(worker, taskConfig(toFile));
+  await runDueJobs(worker, taskConfig(toFile));
   expect(lines()).toHaveLength(before + 1);
 });

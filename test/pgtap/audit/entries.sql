@@ -38,12 +38,14 @@ select is((select user_id from changed), tests.user_id('adele'), 'who did it');
 select is((select session_id from changed),
   tests.session_id('admin', tests.tenant('acme'), tests.user_id('adele')), 'in which session');
 select is((select request_role from changed), 'tallystick_admin', 'by which role');
-select is((select host(address) || ' ' || request_id from changed), '203.0.113.7 request-1', 'from where, in which request');
+select is((select host(address) || ' ' || request_id from changed), '203.0.113.7 request-1',
+  'from where, in which request');
 select is((select tenant_id from changed), tests.tenant('acme'), 'in whose books');
 select is((select xact_id from changed), pg_current_xact_id(), 'in which database transaction');
 select cmp_ok((select at from changed), '>', now(), 'when, by the clock');
 
-select ok((select (e.after ->> 'code') = 'bob' and e.before is null from pg_temp.entries('accounts', 'insert') e limit 1),
+select ok(
+  (select (e.after ->> 'code') = 'bob' and e.before is null from pg_temp.entries('accounts', 'insert') e limit 1),
   'a new row is there in full');
 select ok((select not e.after ? 'tenant_id' from pg_temp.entries('accounts', 'insert') e limit 1),
   'without the tenant, which the entry has');

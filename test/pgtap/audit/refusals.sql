@@ -28,10 +28,12 @@ select is_empty('select id from pg_temp.refused()', 'where nothing is refused, n
 select count(*) from unnest(app_public.post_transactions(array[
   tests.transfer('acme', 'cash', 'equity', 5),
   tests.transfer('acme', 'ann', 'cash', 999999, idempotency_key => 'too much')]));
-select is((select count(*) from pg_temp.refused()), 1::bigint, 'the refused item of a batch is recorded, the other is not');
+select is((select count(*) from pg_temp.refused()), 1::bigint,
+  'the refused item of a batch is recorded, the other is not');
 select is((select after - 'detail' from pg_temp.refused()),
   '{"code": "LG202", "item": "1", "idempotencyKey": "too much"}', 'with its code and its place');
-select is((select row_key from pg_temp.refused()), tests.account('acme', 'ann')::text, 'under the account that refused it');
+select is((select row_key from pg_temp.refused()), tests.account('acme', 'ann')::text,
+  'under the account that refused it');
 select is((select concat_ws(' ', user_id, request_role, host(address), request_id) from pg_temp.refused()),
   concat_ws(' ', tests.user_id('tom'), 'tallystick_teller', '2001:db8::1', 'request-1'), 'and who tried');
 select throws_ok(
@@ -97,8 +99,9 @@ select is((select concat_ws(' ', tenant_id, user_id, detail) from pg_temp.events
 select is((select count(*) from pg_temp.refused() where action = 'account'), 0::bigint,
   'the trail, which the tenant reads, tells nothing of it');
 
-select count(*) from unnest(app_public.post_transactions(array[tests.item(postings => tests.line(tests.account('other', 'ann'), 'debit', 5)
-  || tests.line(tests.account('acme', 'cash'), 'credit', 5))]));
+select count(*) from unnest(app_public.post_transactions(array[tests.item(
+  postings => tests.line(tests.account('other', 'ann'), 'debit', 5)
+    || tests.line(tests.account('acme', 'cash'), 'credit', 5))]));
 select is((select count(*) from pg_temp.events('other_tenant_probe')), 1::bigint,
   'the item of a batch is not looked for in the batch, which could be timed');
 select app_hidden.record_refusals('[{"action": "postTransactions", "hasRefusedItems": true}]');
@@ -106,7 +109,8 @@ select is((select detail -> 'ids' from pg_temp.events('other_tenant_probe') offs
   jsonb_build_array(tests.account('other', 'ann')), 'but afterwards, by what the trail says of the request');
 select set_config('tallystick.request_id', 'request-2', true);
 select app_hidden.record_refusals('[{"action": "postTransactions", "hasRefusedItems": true}]');
-select is((select count(*) from pg_temp.events('other_tenant_probe')), 2::bigint, 'of this request, and not of another');
+select is((select count(*) from pg_temp.events('other_tenant_probe')), 2::bigint,
+  'of this request, and not of another');
 
 select * from finish();
 rollback;

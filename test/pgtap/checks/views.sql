@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(66);
+select plan(72);
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
@@ -34,6 +34,10 @@ begin
     tests.post(slug, 'rent', 'cash', 40, idempotency_key => 'k')));
   perform tests.as_tenant(tests.tenant(slug), format($q$select app_public.add_set_to_set(
     (app_public.create_account_set('outer', 'x')).id, (app_public.create_account_set('inner', 'x')).id)$q$));
+  perform tests.as_tenant(
+    tests.tenant(slug), $q$select app_public.set_kyc_level_limit(0, 'EUR', 1000000, 1000000, 1000000)$q$);
+  perform app_private.velocity_ceilings(
+    tests.tenant(slug), array[tests.account(slug, 'ann'), tests.account(slug, 'bob')], now());
 end
 $$;
 select pg_temp.make('acme');
@@ -73,6 +77,10 @@ insert into breakage values
   ('balances_unlike_their_account', 'update account_balances set status = ''frozen'' where account_id = :a'),
   ('balances_unlike_their_account', 'delete from account_balances where account_id = :a'),
   ('exceeded_limits', 'update accounts set minimum_balance = 1000000 where id = :a'),
+  ('exceeded_kyc_limits',
+    'update kyc_level_limits set maximum_balance = 1, updated_at = ''2020-01-01Z'' where tenant_id = :tenant'),
+  ('outflow_windows_that_differ',
+    'update app_private.outflow_windows set out_before_day = 1 where account_id = :a'),
   ('pending_transactions_resolved_twice',
     'drop index transactions_pending_id_key;
       insert into transactions (tenant_id, id, kind, pending_id, created_at, effective_at)

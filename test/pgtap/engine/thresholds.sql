@@ -37,7 +37,11 @@ exception when others then
 end
 $$;
 
-create function pg_temp.transfer(amount numeric, currency text default 'EUR', kind app_public.transaction_kind default 'posted')
+create function pg_temp.transfer(
+  amount numeric,
+  currency text default 'EUR',
+  kind app_public.transaction_kind default 'posted'
+)
 returns app_public.transaction_input
 language sql
 as $$
