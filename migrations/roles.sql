@@ -7,6 +7,7 @@
  *   tallystick_api      the login of the API: owns nothing, and is nobody until it sets a request role
  *   tallystick_worker   the login of the worker: owns the job queue
  *   tallystick_<who>    the request roles: what a request may do is what its role is granted
+ *   tallystick_authenticator   one of them, for the API alone: it verifies passwords and opens sessions
  */
 do $$
 declare
@@ -20,7 +21,8 @@ declare
     'tallystick_auditor',
     'tallystick_admin',
     'tallystick_partner',
-    'tallystick_operator'
+    'tallystick_operator',
+    'tallystick_authenticator'
   ];
 begin
   foreach v_role in array v_login || v_request loop

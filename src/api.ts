@@ -16,16 +16,21 @@ import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
-import { claimsOf } from "./http/authenticate.ts";
+import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
-import { clientAddress, upgradeAddress } from "./http/client_address.ts";
+import { upgradeAddress } from "./http/client_address.ts";
 import { countInDatabase } from "./http/count_hits.ts";
 import { makeMetrics } from "./http/metrics.ts";
-import { makeRateLimits } from "./http/rate_limits.ts";
+import { makeRateLimits, type RateLimits } from "./http/rate_limits.ts";
 import { requestIdOf } from "./http/request_id.ts";
 import { makeHttpServer } from "./http/serve_http.ts";
-import { tokenKey } from "./http/tokens.ts";
+import { type TokenKeys, tokenKeysOf } from "./http/token_keys.ts";
 import { claimsOfWebSocket, serveWebSockets } from "./http/web_sockets.ts";
+import { callAsAuthenticator } from "./identity/database.ts";
+import { makeGate } from "./identity/gate.ts";
+import { type Identity, makeIdentity } from "./identity/identity.ts";
+import { makePasswords } from "./identity/passwords.ts";
+import { type Mailer, missingMailer } from "./mailer.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
 
 /** A part of the process that runs until it is stopped. */
@@ -41,10 +46,17 @@ export interface ApiOptions {
   /** The URL of the login tallystick_api. */
   databaseUrl: string;
   log: Logger;
+  /** Default: none, and the log says so when there is something to send. */
+  mailer?: Mailer;
 }
 
 /** Starts the HTTP server: GraphQL at /graphql, subscriptions there too, and what operations need. */
-export async function startApi({ config, databaseUrl, log }: ApiOptions): Promise<RunningPart> {
+export async function startApi({
+  config,
+  databaseUrl,
+  log,
+  mailer = missingMailer(log),
+}: ApiOptions): Promise<RunningPart> {
   const operationRules = loadOperationRules(config);
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
@@ -58,7 +70,17 @@ export async function startApi({ config, databaseUrl, log }: ApiOptions): Promis
   };
   try {
     await checkLogin(pool);
-    return await serve({ config, log, operationRules, pool, subscriberPool, counterPool, recorder, closePools });
+    return await serve({
+      config,
+      log,
+      operationRules,
+      pool,
+      subscriberPool,
+      counterPool,
+      recorder,
+      mailer,
+      closePools,
+    });
   } catch (error) {
     await closePools();
     throw error;
@@ -73,15 +95,17 @@ interface ServeOptions {
   subscriberPool: pg.Pool;
   counterPool: pg.Pool;
   recorder: RefusalRecorder;
+  mailer: Mailer;
   closePools: () => Promise<void>;
 }
 
 async function serve(options: ServeOptions): Promise<RunningPart> {
-  const { config, log, operationRules, pool, subscriberPool, counterPool, recorder, closePools } = options;
+  const { config, log, operationRules, pool, subscriberPool, counterPool, recorder, mailer, closePools } = options;
   const refusals = await loadRefusals(pool);
-  const key = tokenKey(config.jwtSecret);
+  const keys = tokenKeysOf(config);
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
+  const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -96,22 +120,31 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({
-              claims: claimsOf(expressv4.req),
-              requestId: requestIdOf(expressv4.req),
-              fieldKeys: config.fieldKeys,
-              address: clientAddress(expressv4.req),
-            })
+          ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
-              fieldKeys: config.fieldKeys,
               address: ws?.request ? upgradeAddress(app, ws.request) : "",
+              userAgent: null,
+              fieldKeys: config.fieldKeys,
+              identity,
             }),
     }),
   );
   const isStopping = (): boolean => stopping;
-  const app = makeApp({ config, pool, key, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping });
+  const app = makeApp({
+    config,
+    pool,
+    keys,
+    identity,
+    refusals,
+    rateLimits,
+    operationRules,
+    metrics,
+    recorder,
+    log,
+    isStopping,
+  });
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
@@ -122,7 +155,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     app,
     server,
     serv,
-    key,
+    keys,
     refusals,
     recorder,
     corsOrigins: config.corsOrigins,
@@ -146,6 +179,29 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     await closePools();
   };
   return { url: `http://${config.host}:${port}`, stop };
+}
+
+interface IdentityOptions {
+  config: Config;
+  pool: pg.Pool;
+  keys: TokenKeys;
+  rateLimits: RateLimits;
+  mailer: Mailer;
+  log: Logger;
+}
+
+function startIdentity({ config, pool, keys, rateLimits, mailer, log }: IdentityOptions): Identity {
+  const { argon2, hashing, fieldKeys, lifetimes } = config;
+  return makeIdentity({
+    call: callAsAuthenticator(pool),
+    passwords: makePasswords({ cost: argon2, gate: makeGate(hashing) }),
+    fieldKeys,
+    tokenKeys: keys,
+    mailer,
+    log,
+    lifetimes,
+    admit: ({ address }) => rateLimits.admitSignIn(address),
+  });
 }
 
 interface PoolOptions {

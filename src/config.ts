@@ -1,6 +1,8 @@
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { fileKeys, fixedKeys, type KeyProvider, parseKeyRing, readKeyFile } from "./crypto/keys.ts";
+import { readTokenKeys, type TokenKeys } from "./http/token_keys.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
 
 /** What the environment decides, read and checked once. Nothing else reads process.env. */
@@ -16,6 +18,14 @@ export interface Config {
   port: number;
   dataDir: string;
   jwtSecret: string;
+  /** The key set that signs access tokens; undefined: the secret does. */
+  jwtKeys: TokenKeys | undefined;
+  /** How long access tokens and idle sessions last. */
+  lifetimes: { accessTokenSeconds: number; idleSeconds: number };
+  /** What hashing a password costs, with Argon2id. */
+  argon2: { memoryKib: number; passes: number };
+  /** How many passwords are hashed at a time, and how many wait. */
+  hashing: { concurrency: number; queue: number };
   /** The keys of encrypted fields. */
   fieldKeys: KeyProvider;
   /** The provider that verifies customers. Undefined: nobody is asked, and cases wait. */
@@ -118,6 +128,13 @@ const environment = z.object({
   PORT: integer(0, 65535).default(5678),
   TALLYSTICK_DATA_DIR: z.string().default(".data"),
   TALLYSTICK_JWT_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
+  TALLYSTICK_JWT_KEYS: checkedBy(readTokenKeys).optional(),
+  TALLYSTICK_ACCESS_TOKEN_MINUTES: integer(1, 60).default(10),
+  TALLYSTICK_SESSION_IDLE_HOURS: integer(1, 8760).default(24),
+  TALLYSTICK_ARGON2_MEMORY_KIB: integer(8, 4_194_304).default(47_104),
+  TALLYSTICK_ARGON2_PASSES: integer(1, 100).default(2),
+  TALLYSTICK_HASHING_CONCURRENCY: integer(1, 64).default(availableParallelism() < 4 ? 1 : 2),
+  TALLYSTICK_HASHING_QUEUE: integer(0, 10_000).default(100),
   TALLYSTICK_FIELD_KEYS: checkedBy(parseKeyRing).optional(),
   TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
   TALLYSTICK_KYC_PROVIDER_URL: httpUrl.optional(),
@@ -168,6 +185,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
   }
   if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
+  if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
+    problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
+  }
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
   const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;
@@ -181,6 +201,13 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDir,
     // Outside production a secret is made once and kept beside the embedded database.
     jwtSecret: values.TALLYSTICK_JWT_SECRET ?? loadSecrets(dataDir).jwtSecret,
+    jwtKeys: values.TALLYSTICK_JWT_KEYS,
+    lifetimes: {
+      accessTokenSeconds: values.TALLYSTICK_ACCESS_TOKEN_MINUTES * 60,
+      idleSeconds: values.TALLYSTICK_SESSION_IDLE_HOURS * 3600,
+    },
+    argon2: { memoryKib: values.TALLYSTICK_ARGON2_MEMORY_KIB, passes: values.TALLYSTICK_ARGON2_PASSES },
+    hashing: { concurrency: values.TALLYSTICK_HASHING_CONCURRENCY, queue: values.TALLYSTICK_HASHING_QUEUE },
     fieldKeys:
       values.TALLYSTICK_FIELD_KEY_FILE ??
       fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
@@ -217,6 +244,11 @@ function rateLimitsOf(values: z.infer<typeof environment>): Config["rateLimits"]
 
 // A developer reads the terminal; in production a collector reads everything.
 const defaultLogLevel = { development: "warn", test: "silent", production: "info" } as const;
+
+/** Below the least that OWASP recommends for Argon2id. */
+function isCheapToGuess(values: { TALLYSTICK_ARGON2_MEMORY_KIB: number; TALLYSTICK_ARGON2_PASSES: number }): boolean {
+  return values.TALLYSTICK_ARGON2_MEMORY_KIB < 19_456 || values.TALLYSTICK_ARGON2_PASSES < 2;
+}
 
 function missingInProduction(given: Record<string, string | undefined>): string[] {
   const problems: string[] = [];

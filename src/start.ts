@@ -4,7 +4,9 @@ import type { Config } from "./config.ts";
 import { demoTenant } from "./demo/people.ts";
 import { seedDemo } from "./demo/seed.ts";
 import { welcome } from "./demo/welcome.ts";
+import { tokenKeysOf } from "./http/token_keys.ts";
 import { createLogger } from "./log.ts";
+import { type Mailer, terminalMailer } from "./mailer.ts";
 import { withClient } from "./postgres/client.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
 import { withoutPassword } from "./postgres/urls.ts";
@@ -81,7 +83,10 @@ async function startParts(
 ): Promise<void> {
   if (options.only !== "api") parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
   // The API is last to start and first to stop: while it answers, everything behind it is up.
-  const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
+  const api =
+    options.only === "worker"
+      ? undefined
+      : await startApi({ config, databaseUrl: urls.api, log, ...mailerOf(config, options) });
   if (api) parts.push(api);
   options.say("Tallystick is ready. Ctrl-C stops it.");
   if (api?.url) options.say(`  API       ${api.url}/graphql`);
@@ -105,6 +110,11 @@ async function seedIfEmpty(database: Database, say: (message: string) => void): 
   if (rows[0]?.found === false) await seedDemo({ ownerUrl: database.urls.owner, say });
 }
 
+/** In development messages are shown where the developer looks. */
+function mailerOf(config: Config, options: StartOptions): { mailer?: Mailer } {
+  return config.environment === "development" ? { mailer: terminalMailer(options.say) } : {};
+}
+
 /** In development, with the demonstration in the books: tokens that are ready and things to try. */
 async function greet(
   config: Config,
@@ -118,7 +128,7 @@ async function greet(
       demoTenant,
     ]);
     const tenantId = rows[0]?.id;
-    return tenantId === undefined ? [] : welcome(client, { apiUrl, secret: config.jwtSecret, tenantId });
+    return tenantId === undefined ? [] : welcome(client, { apiUrl, keys: tokenKeysOf(config), tenantId });
   });
   for (const line of lines) say(line);
 }

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { openCommandSession } from "../cli/ledger.ts";
+import type { TokenKeys } from "../http/token_keys.ts";
 import { signToken } from "../http/tokens.ts";
 import { type DemoPerson, demoPeople, demoTenant } from "./people.ts";
 
@@ -11,13 +12,13 @@ const hours = 12;
  */
 export async function welcome(
   client: pg.Client,
-  { apiUrl, secret, tenantId }: { apiUrl: string; secret: string; tenantId: number },
+  { apiUrl, keys, tenantId }: { apiUrl: string; keys: TokenKeys; tenantId: number },
 ): Promise<string[]> {
   const expiresInSeconds = hours * 3600;
   const tokens: { role: string; token: string }[] = [];
   for (const [role, { userId: user }] of Object.entries(demoPeople) as [keyof typeof demoPeople, DemoPerson][]) {
     const session = await openCommandSession(client, { tenantId, role, user, seconds: expiresInSeconds });
-    tokens.push({ role, token: signToken({ secret, tenantId, role, ...session, expiresInSeconds }) });
+    tokens.push({ role, token: signToken({ keys, tenantId, role, ...session, expiresInSeconds }) });
   }
   const accountant = tokens.find(({ role }) => role === "accountant")?.token ?? "";
   return [

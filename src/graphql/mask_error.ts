@@ -69,8 +69,11 @@ export function makeMaskError({ refusals, log, isProduction }: MaskErrorOptions)
       return internalError(log, cause, place);
     }
     const { extensions } = error;
+    // Errors that TypeScript raised carry the code, and perhaps a detail; the words are those of the catalog.
     if (typeof extensions["code"] === "string" && /^LG\d{3}$/.test(extensions["code"])) {
-      return makeError(error.message, { ...place, extensions: completeExtensions(refusals, extensions) });
+      const { code, detail } = extensions as { code: string; detail?: Record<string, unknown> };
+      const described = describeRefusal(refusals, code, detail);
+      return makeError(described.message, { ...place, extensions: described.extensions });
     }
     if (cause instanceof SafeError && /^Invalid ('after' )?cursor/.test(cause.message)) {
       return makeError(describeRefusal(refusals, "LG165").message, { ...place, ...describeRefusal(refusals, "LG165") });
@@ -165,12 +168,6 @@ function parseDetail(detail: string | undefined): Record<string, unknown> {
   } catch {
     return {};
   }
-}
-
-/** Errors that TypeScript raised may carry the code alone. */
-function completeExtensions(refusals: RefusalCatalog, extensions: Record<string, unknown>): RefusalExtensions {
-  const { code, detail } = extensions as { code: string; detail?: Record<string, unknown> };
-  return { ...describeRefusal(refusals, code, detail ?? {}).extensions };
 }
 
 function standardCode(error: GraphQLError): StandardCode {

@@ -12,7 +12,9 @@ import { checkDocuments } from "./check_documents.ts";
 import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
+import { IdentityPlugin } from "./identity.ts";
 import { TallystickInflectionPlugin } from "./inflection.ts";
+import { InvitationsPlugin } from "./invitations.ts";
 import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
@@ -61,6 +63,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     PagesPlugin,
     TenantFreeNodeIdsPlugin,
     ResultRelationsPlugin,
+    InvitationsPlugin,
+    IdentityPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
     CustomerDetailsPlugin,

@@ -1,11 +1,15 @@
 import type { KeyProvider } from "../crypto/keys.ts";
-import type { Claims, Role } from "../http/tokens.ts";
+import type { Role } from "../http/tokens.ts";
+import type { Caller } from "../identity/caller.ts";
+import type { Identity } from "../identity/identity.ts";
 
 declare global {
   namespace Grafast {
     interface Context {
       /** The tenant of the token, for keys; rows of other tenants are out of sight anyway. */
       tenantId: number | null;
+      /** The keys of encrypted fields. */
+      fieldKeys: KeyProvider;
     }
   }
 }
@@ -24,13 +28,9 @@ const statementTimeouts: Record<RequestRole, string> = {
   operator: "30s",
 };
 
-export interface RequestContextOptions {
-  claims: Claims | undefined;
-  requestId: string;
-  /** For the fields that the server encrypts and decrypts. */
+export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
-  /** The address of the client; empty if there is none that makes sense. */
-  address: string;
+  identity: Identity;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -41,17 +41,21 @@ export interface RequestContext {
   /** The user of the token. */
   userId: string | null;
   fieldKeys: KeyProvider;
+  identity: Identity;
+  caller: Caller;
 }
 
-/** Who asks, as far as the database is concerned. */
-export type Asker = Pick<RequestContextOptions, "claims" | "requestId" | "address">;
+/** What of a caller the database is told. */
+export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
-export function makeRequestContext({ fieldKeys, ...asker }: RequestContextOptions): RequestContext {
+export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
   return {
-    tenantId: asker.claims?.tenantId ?? null,
-    userId: asker.claims?.userId ?? null,
+    tenantId: caller.claims?.tenantId ?? null,
+    userId: caller.claims?.userId ?? null,
     fieldKeys,
-    pgSettings: makePgSettings(asker),
+    identity,
+    caller,
+    pgSettings: makePgSettings(caller),
   };
 }
 

@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -10,7 +10,10 @@ import type { Config } from "../config.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import type { Identity } from "../identity/identity.ts";
+import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
+import { callerOf } from "./caller.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
@@ -21,12 +24,14 @@ import { readJson } from "./read_body.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
 import { CounterUnavailableError } from "./shared_counter.ts";
+import type { TokenKeys } from "./token_keys.ts";
 import { TokenError } from "./tokens.ts";
 
 export interface AppOptions {
   config: Config;
   pool: pg.Pool;
-  key: KeyObject;
+  keys: TokenKeys;
+  identity: Identity;
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
@@ -38,7 +43,8 @@ export interface AppOptions {
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, key, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping } = options;
+  const { config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping } =
+    options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -56,9 +62,15 @@ export function makeApp(options: AppOptions): Express {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use(kycWebhook({ config, pool, rateLimits, log }));
+  if (keys.publicKeys.length > 0) app.get("/.well-known/jwks.json", publishKeys(keys));
+  // Here the refresh token may be a cookie.
+  app.use(authPath, allowOrigins(config, { credentials: true }), postOnly);
+  app.use(authPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use(authPath, refuseToken(refusals, rateLimits, recorder));
+  app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
   app.use("/graphql", allowOrigins(config), postOnly);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
-  app.use("/graphql", authenticate(key), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use("/graphql", refuseToken(refusals, rateLimits, recorder));
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
@@ -69,6 +81,14 @@ export function makeApp(options: AppOptions): Express {
 export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger): void {
   app.use((_request, response) => sendStandardError(response, { status: 404, code: "NOT_FOUND" }));
   app.use(handleErrors(refusals, log));
+}
+
+/** What others verify access tokens with. */
+function publishKeys({ publicKeys }: TokenKeys): RequestHandler {
+  return (_request, response) => {
+    response.setHeader("Cache-Control", "public, max-age=300");
+    response.type("application/jwk-set+json").send(JSON.stringify({ keys: publicKeys }));
+  };
 }
 
 /** While the server stops every answer ends its connection: the next request finds another server. */
@@ -98,8 +118,9 @@ const postOnly: RequestHandler = (request, response, next) => {
 };
 
 /** Web pages of the listed origins may call; of others the browser lets none through. */
-function allowOrigins(config: Config): RequestHandler {
+function allowOrigins(config: Config, { credentials = false } = {}): RequestHandler {
   return cors({
+    credentials,
     origin: config.corsOrigins,
     methods: ["POST"],
     allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id"],

@@ -1,5 +1,5 @@
-import type { KeyObject } from "node:crypto";
 import type { NextFunction, Request, RequestHandler, Response } from "express";
+import type { TokenKeys } from "./token_keys.ts";
 import { bearerToken, type Claims, verifyToken } from "./tokens.ts";
 
 const claimsOfRequest = new WeakMap<object, Claims>();
@@ -13,11 +13,11 @@ export function claimsOf(request: object): Claims | undefined {
  * Verifies the token before GraphQL sees the request. No token: anonymous. A bad one: not anonymous, but a
  * TokenError for the error handler, which counts it before it answers.
  */
-export function authenticate(key: KeyObject): RequestHandler {
+export function authenticate(keys: TokenKeys): RequestHandler {
   return (request: Request, _response: Response, next: NextFunction): void => {
     try {
       const token = bearerToken(request.headers.authorization);
-      if (token !== undefined) claimsOfRequest.set(request, verifyToken(token, key));
+      if (token !== undefined) claimsOfRequest.set(request, verifyToken(token, keys));
       next();
     } catch (error) {
       next(error);

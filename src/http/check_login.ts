@@ -32,7 +32,8 @@ export async function checkLogin(pool: pg.Pool): Promise<void> {
       (select 'It may become ' || string_agg(g.rolname, ', ' order by g.rolname) || '.'
          from pg_roles g
         where g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'SET')
-          and g.rolname !~ '^tallystick_(anonymous|customer|teller|accountant|auditor|admin|partner|operator)$'),
+          and g.rolname !~ ('^tallystick_'
+            '(anonymous|customer|teller|accountant|auditor|admin|partner|operator|authenticator)$')),
       (select 'It owns ' || count(*) || ' objects of the database.' from pg_shdepend d
         where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'
         having count(*) > 0)

@@ -4,10 +4,17 @@ import { ipKeyGenerator, rateLimit } from "express-rate-limit";
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import { RefusedError } from "../identity/refused.ts";
 import { claimsOf } from "./authenticate.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal } from "./error_response.ts";
-import { type CountHits, type Hit, makeSharedCounter, type RateRule } from "./shared_counter.ts";
+import {
+  CounterUnavailableError,
+  type CountHits,
+  type Hit,
+  makeSharedCounter,
+  type RateRule,
+} from "./shared_counter.ts";
 import type { Claims } from "./tokens.ts";
 
 /** Whom a limit is for. */
@@ -19,13 +26,14 @@ export interface RateLimits {
   limitAddress: RequestHandler;
   /** Those with one: by API key, by user and by tenant. Anonymous requests pass. */
   limitCaller: RequestHandler[];
-  /** For what takes passwords and the like: by address, few, exact, and nothing passes uncounted. */
-  limitSignIn: RequestHandler;
   /** Counts what is not a request, such as opening a web socket; the answer says whether it is within the limit. */
   countAddress(address: string): Promise<boolean>;
   countCaller(claims: Claims): Promise<boolean>;
-  /** The same as limitSignIn, for signing in over GraphQL; throws a CounterUnavailableError. */
-  countSignIn(address: string): Promise<boolean>;
+  /**
+   * Counts what takes passwords and the like: by address, few, exact, and nothing passes uncounted. Throws a
+   * RefusedError for what is beyond the limit, or cannot be counted.
+   */
+  admitSignIn(address: string): Promise<void>;
   /** Tells the shared counters what they have not heard yet. */
   stop(): Promise<void>;
 }
@@ -137,13 +145,21 @@ export function makeRateLimits({ config, refusals, countHits, log }: RateLimitsO
     ),
     // The narrowest first: who is over their own limit takes nothing from the others of the tenant.
     limitCaller: (["key", "user", "tenant"] as const).map((name) => limiter(name, keyOfCaller(name))),
-    limitSignIn: limiter("sign-in", (request) => addressKey(clientAddress(request))),
+    admitSignIn: async (address) => {
+      const rule = rules["sign-in"];
+      const { total, endsAt } = await hit("sign-in", addressKey(address)).catch((error: unknown) => {
+        throw error instanceof CounterUnavailableError ? new RefusedError("LG363") : error;
+      });
+      if (total <= rule.limit) return;
+      const retryAfterSeconds = Math.max(1, Math.ceil((endsAt - Date.now()) / 1000));
+      const { name: limit, limit: maximum, windowSeconds } = rule;
+      throw new RefusedError("LG462", { limit, maximum, windowSeconds, retryAfterSeconds });
+    },
     countAddress: (address) => isWithin("address", addressKey(address)),
     countCaller: async (claims) => {
       for (const [name, key] of keysOf(claims)) if (!(await isWithin(name, key))) return false;
       return true;
     },
-    countSignIn: (address) => isWithin("sign-in", addressKey(address)),
     stop: counter.stop,
   };
 }

@@ -1,5 +1,4 @@
-import { createSecretKey, type KeyObject } from "node:crypto";
-import jwt from "jsonwebtoken";
+import type { TokenKeys, TokenPayload } from "./token_keys.ts";
 
 /** What a token may make of a request; each is the PostgreSQL role `tallystick_<role>`. */
 export const roles = ["customer", "teller", "accountant", "auditor", "admin", "operator"] as const;
@@ -33,46 +32,39 @@ export const tokenAudience = "tallystick";
 export const tokenIssuer = "tallystick";
 
 export interface SignTokenOptions {
-  /** TALLYSTICK_JWT_SECRET. */
-  secret: string;
+  keys: TokenKeys;
   tenantId: number | null;
   role: Role;
   userId: string;
   sessionId: string;
-  /** Default: 15 minutes. */
-  expiresInSeconds?: number;
+  expiresInSeconds: number;
 }
 
 /** Signs an access token for a session. */
-export function signToken(options: SignTokenOptions): string {
-  const { secret, tenantId, role, userId, sessionId, expiresInSeconds = 15 * 60 } = options;
-  return jwt.sign({ tenant_id: tenantId, role, sid: sessionId }, tokenKey(secret), {
-    algorithm: "HS256",
-    subject: userId,
-    audience: tokenAudience,
-    issuer: tokenIssuer,
-    expiresIn: expiresInSeconds,
+export function signToken({ keys, tenantId, role, userId, sessionId, expiresInSeconds }: SignTokenOptions): string {
+  const now = Math.floor(Date.now() / 1000);
+  return keys.sign({
+    iss: tokenIssuer,
+    aud: tokenAudience,
+    sub: userId,
+    sid: sessionId,
+    tenant_id: tenantId,
+    role,
+    iat: now,
+    exp: now + expiresInSeconds,
   });
-}
-
-/** A key is made once: verifying with a string would make it anew each time, at four times the cost. */
-export function tokenKey(secret: string): KeyObject {
-  return createSecretKey(Buffer.from(secret, "utf8"));
 }
 
 const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Verifies a token and picks the claims that count; throws a TokenError. */
-export function verifyToken(token: string, key: KeyObject): Claims {
-  let payload: unknown;
-  try {
-    payload = jwt.verify(token, key, { algorithms: ["HS256"], audience: tokenAudience, issuer: tokenIssuer });
-  } catch (error) {
-    throw new TokenError(error instanceof jwt.TokenExpiredError ? "LG461" : "LG460");
-  }
-  const claims = (typeof payload === "object" && payload !== null ? payload : {}) as Record<string, unknown>;
-  const { sub, sid, tenant_id: tenantId, role, exp } = claims;
+export function verifyToken(token: string, keys: TokenKeys): Claims {
+  const { iss, aud, nbf, sub, sid, tenant_id: tenantId, role, exp } = readPayload(token, keys);
+  const now = Date.now() / 1000;
   const isComplete =
+    iss === tokenIssuer &&
+    aud === tokenAudience &&
+    (nbf === undefined || (typeof nbf === "number" && nbf <= now)) &&
     typeof sub === "string" &&
     uuidForm.test(sub) &&
     typeof sid === "string" &&
@@ -81,6 +73,7 @@ export function verifyToken(token: string, key: KeyObject): Claims {
     typeof exp === "number" &&
     roles.some((known) => known === role);
   if (!isComplete) throw new TokenError("LG460");
+  if (exp <= now) throw new TokenError("LG461");
   return {
     userId: sub.toLowerCase(),
     sessionId: sid.toLowerCase(),
@@ -88,6 +81,14 @@ export function verifyToken(token: string, key: KeyObject): Claims {
     role: role as Role,
     expiresAt: exp,
   };
+}
+
+function readPayload(token: string, keys: TokenKeys): TokenPayload {
+  try {
+    return keys.verify(token);
+  } catch {
+    throw new TokenError("LG460");
+  }
 }
 
 function isTenantId(value: unknown): boolean {

@@ -1,4 +1,3 @@
-import type { KeyObject } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
@@ -17,6 +16,7 @@ import type { RateLimits } from "./rate_limits.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { requestIdOf } from "./request_id.ts";
 import { endWith, endWithError, jsonText } from "./serve_http.ts";
+import type { TokenKeys } from "./token_keys.ts";
 import { bearerToken, type Claims, TokenError, verifyToken } from "./tokens.ts";
 
 export interface WebSocketOptions {
@@ -24,7 +24,7 @@ export interface WebSocketOptions {
   app: Express;
   server: Server;
   serv: GrafservBase;
-  key: KeyObject;
+  keys: TokenKeys;
   refusals: RefusalCatalog;
   recorder: RefusalRecorder;
   corsOrigins: readonly string[];
@@ -56,7 +56,8 @@ export function claimsOfWebSocket(socket: object): Claims | undefined {
  * not reach here. Returns what closes all sockets.
  */
 export function serveWebSockets(options: WebSocketOptions): () => Promise<void> {
-  const { app, server, serv, key, refusals, recorder, corsOrigins, rateLimits, operationRules, log, onCount } = options;
+  const { app, server, serv, keys, refusals, recorder, corsOrigins, rateLimits, operationRules, log, onCount } =
+    options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
   const openByTenant = new Map<number, number>();
   const base = makeGraphQLWSConfig(serv);
@@ -72,7 +73,7 @@ export function serveWebSockets(options: WebSocketOptions): () => Promise<void> 
       try {
         const token = bearerToken(ctx.connectionParams?.["authorization"] ?? ctx.connectionParams?.["Authorization"]);
         if (token === undefined) throw new TokenError("LG460");
-        const claims = verifyToken(token, key);
+        const claims = verifyToken(token, keys);
         const { tenantId } = claims;
         if (tenantId === null) {
           socket.close(closeCodes.forbidden, closeReason(refusals, "LG402"));

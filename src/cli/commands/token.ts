@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { tokenKeysOf } from "../../http/token_keys.ts";
 import { type Role, signToken, tenantRoles } from "../../http/tokens.ts";
 import { parseDuration, parseUuid, tenantOption } from "../arguments.ts";
 import { findTenant, type Ledgers, openCommandSession } from "../ledger.ts";
@@ -17,8 +18,8 @@ Examples:
   $ curl -s localhost:5678/graphql -H "Authorization: Bearer $(npx tallystick token -t home -r auditor -u …)" \\
       -H 'Content-Type: application/json' -d '{"query": "{ currentTenant { name } }"}'
 
-The token is the only thing on standard output. It is signed with TALLYSTICK_JWT_SECRET, or with the secret
-in the data directory: the server must use the same.`;
+The token is the only thing on standard output. It is signed with TALLYSTICK_JWT_KEYS or TALLYSTICK_JWT_SECRET, or
+with the secret in the data directory: the server must use the same.`;
 
 export function tokenCommand(ledgers: Ledgers): Command {
   return new Command("token")
@@ -30,11 +31,11 @@ export function tokenCommand(ledgers: Ledgers): Command {
     .option("--expires-in <time>", "how long it is good for, such as 90s, 15m, 8h (default: 15m)", parseDuration, 900)
     .addHelpText("after", examples)
     .action(async ({ tenant, role, user, expiresIn }: TokenArguments) => {
-      const secret = ledgers.readConfig().jwtSecret;
+      const keys = tokenKeysOf(ledgers.readConfig());
       const token = await ledgers.withOwner(async (client) => {
         const tenantId = await findTenant(client, tenant);
         const { sessionId, userId } = await openCommandSession(client, { tenantId, role, user, seconds: expiresIn });
-        return signToken({ secret, tenantId, role, userId, sessionId, expiresInSeconds: expiresIn });
+        return signToken({ keys, tenantId, role, userId, sessionId, expiresInSeconds: expiresIn });
       });
       process.stdout.write(`${token}\n`);
       if (process.stderr.isTTY) say(`(good until ${new Date(Date.now() + expiresIn * 1000).toISOString()})`);

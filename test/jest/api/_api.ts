@@ -2,7 +2,9 @@ import { afterAll } from "@jest/globals";
 import { pino } from "pino";
 import { type RunningPart, startApi } from "../../../src/api.ts";
 import { loadConfig } from "../../../src/config.ts";
+import { secretKeys } from "../../../src/http/token_keys.ts";
 import { type Role, signToken } from "../../../src/http/tokens.ts";
+import type { Mail } from "../../../src/mailer.ts";
 import { fieldKeySetting } from "../../support/field_keys.ts";
 import { actAs, ensureSession, sessionId, staff } from "../../support/session.ts";
 import { createTestDatabase, type TestDatabase } from "../../support/test_database.ts";
@@ -33,7 +35,8 @@ export interface AnswerError {
 }
 
 export interface Caller {
-  tenant?: number;
+  /** Null for an operator. */
+  tenant?: number | null;
   role?: Role | "anonymous";
   user?: string;
   /** Instead of a token made from the above. */
@@ -46,6 +49,8 @@ export interface TestApi {
   /** Two tenants, each with the same chart of accounts. */
   books: Books;
   otherBooks: Books;
+  /** The messages that were sent, the newest last. */
+  mails: Mail[];
   /** What the server wrote to its log. */
   log: () => string;
   token(caller: Caller): string;
@@ -86,24 +91,38 @@ export async function bootApi(
     TALLYSTICK_JWT_SECRET: secret,
     TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
     DATABASE_URL: db.urls.owner,
+    // Passwords of tests are nobody's: a hash of the full cost would only take time.
+    TALLYSTICK_ARGON2_MEMORY_KIB: "64",
+    TALLYSTICK_ARGON2_PASSES: "1",
     TALLYSTICK_RATE_LIMIT_PER_MINUTE: "100000",
     TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "100000",
     ...settings,
   });
-  server = await startApi({ config, databaseUrl: db.urls.api, log });
+  const mails: Mail[] = [];
+  const mailer = async (mail: Mail): Promise<void> => void mails.push(mail);
+  server = await startApi({ config, databaseUrl: db.urls.api, log, mailer });
   const books = await openBooks(db, "acme");
   const otherBooks = await openBooks(db, "other");
   const url = `${server.url}/graphql`;
-  const token = ({ tenant = books.tenant, role = "admin", user = staff }: Caller): string =>
+  const token = ({
+    role = "admin",
+    tenant = role === "operator" ? null : books.tenant,
+    user = staff,
+  }: Caller): string =>
     signToken({
-      secret,
+      keys: secretKeys(secret),
       tenantId: tenant,
       role: role as Role,
       userId: user,
       sessionId: sessionId({ tenantId: tenant, role, userId: user }),
+      expiresInSeconds: 900,
     });
   const known = new Set<string>();
-  const signIn = async ({ tenant = books.tenant, role = "admin", user = staff }: Caller): Promise<void> => {
+  const signIn = async ({
+    role = "admin",
+    tenant = role === "operator" ? null : books.tenant,
+    user = staff,
+  }: Caller): Promise<void> => {
     const of = { tenantId: tenant, role, userId: user };
     if (role === "anonymous" || known.has(sessionId(of))) return;
     known.add(sessionId(of));
@@ -130,7 +149,7 @@ export async function bootApi(
     if (answer.errors.length > 0) throw new Error(answer.text);
     return answer.data;
   };
-  return { url, db, books, otherBooks, log: () => lines.join(""), token, ask, get, send };
+  return { url, db, books, otherBooks, mails, log: () => lines.join(""), token, ask, get, send };
 }
 
 function parse(text: string): { data?: unknown; errors?: AnswerError[] } {

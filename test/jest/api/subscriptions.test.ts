@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { type Client, createClient } from "graphql-ws";
 import WebSocket from "ws";
+import { secretKeys } from "../../../src/http/token_keys.ts";
 import { signToken } from "../../../src/http/tokens.ts";
 import { relayOnce } from "../../../src/relay.ts";
 import { relayAll } from "../../support/relay.ts";
@@ -290,7 +291,7 @@ test("a transaction that commits late is told, and none is told before it is set
 
 function token(expiresInSeconds: number): string {
   return signToken({
-    secret,
+    keys: secretKeys(secret),
     tenantId: books.tenant,
     role: "admin",
     userId: staff,

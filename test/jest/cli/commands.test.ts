@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { tokenKey, verifyToken } from "../../../src/http/tokens.ts";
+import { secretKeys } from "../../../src/http/token_keys.ts";
+import { verifyToken } from "../../../src/http/tokens.ts";
 import { makeTemporaryDirectory } from "../../../src/postgres/secrets.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 import { jwtSecret, makeCli, parseTrialBalance, removeFolder, runCli } from "./run_cli.ts";
@@ -117,7 +118,7 @@ describe("token", () => {
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
-    const claims = verifyToken(stdout.trim(), tokenKey(jwtSecret));
+    const claims = verifyToken(stdout.trim(), secretKeys(jwtSecret));
     expect(claims).toMatchObject({ userId: user, role: "teller" });
     expect(claims.expiresAt - Date.now() / 1000).toBeGreaterThan(3_500);
     const { rows } = await db.withClient("superuser", (c) => c.query("select id from app_public.tenants"));

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, expect, jest, test } from "@jest/globals";
+import { secretKeys } from "../../../src/http/token_keys.ts";
 import { signToken } from "../../../src/http/tokens.ts";
 import { projectRoot } from "../../../src/paths.ts";
 import { actAs, sessionId, staff } from "../../support/session.ts";
@@ -57,7 +58,14 @@ const tenantId = await db.withClient("owner", async (client) => {
   return rows[0]?.id ?? 0;
 });
 const session = { tenantId, role: "admin" as const, userId: staff };
-const token = (userId = staff) => signToken({ secret, ...session, userId, sessionId: sessionId(session) });
+const token = (userId = staff) =>
+  signToken({
+    keys: secretKeys(secret),
+    ...session,
+    userId,
+    sessionId: sessionId(session),
+    expiresInSeconds: 900,
+  });
 
 async function ask(api: Api, query = "{ currentTenant { slug } }", userId = staff): Promise<Response> {
   return fetch(`${api.url}/graphql`, {
