@@ -10,6 +10,7 @@ import { grafserv } from "postgraphile/grafserv/express/v4";
 import type { GraphQLSchema } from "postgraphile/graphql";
 import { type RefusalRecorder, startRefusalRecorder } from "./audit/refusal_recorder.ts";
 import type { Config } from "./config.ts";
+import { refuseDemoPeople } from "./demo/refuse_demo.ts";
 import { findFaults } from "./graphql/check_documents.ts";
 import { loadOperationRules, type OperationRules } from "./graphql/operations.ts";
 import { makePreset } from "./graphql/preset.ts";
@@ -70,6 +71,7 @@ export async function startApi({
   };
   try {
     await checkLogin(pool);
+    if (config.environment === "production") await refuseDemoPeople(pool);
     return await serve({
       config,
       log,

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { fileKeys, fixedKeys, type KeyProvider, parseKeyRing, readKeyFile } from "./crypto/keys.ts";
+import { guessableSecrets } from "./guessable_secrets.ts";
 import { readTokenKeys, type TokenKeys } from "./http/token_keys.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
 
@@ -185,6 +186,10 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
   }
   if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
+  if (given["NODE_ENV"] === "production") {
+    problems.push(...missingInProduction(given));
+    problems.push(...guessableSecrets(given, resolve(given["TALLYSTICK_DATA_DIR"] ?? ".data")));
+  }
   if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
     problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
   }

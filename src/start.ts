@@ -5,10 +5,13 @@ import { demoTenant } from "./demo/people.ts";
 import { seedDemo } from "./demo/seed.ts";
 import { welcome } from "./demo/welcome.ts";
 import { tokenKeysOf } from "./http/token_keys.ts";
+import { makeGate } from "./identity/gate.ts";
+import { makePasswords } from "./identity/passwords.ts";
 import { createLogger } from "./log.ts";
 import { type Mailer, terminalMailer } from "./mailer.ts";
 import { withClient } from "./postgres/client.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
+import { loadSecrets } from "./postgres/secrets.ts";
 import { withoutPassword } from "./postgres/urls.ts";
 import { startWorker } from "./worker.ts";
 
@@ -63,7 +66,7 @@ async function openParts(
   const database = await openDatabase(config, { migrate: true, say: options.say });
   parts.push({ stop: () => database.close() });
   void database.embedded?.died.then((reason) => fail(new Error(reason)));
-  await seedIfEmpty(database, options.say);
+  await seedIfEmpty(config, database, options.say);
   // Each part asks for its own URL only: with `--only api` the worker's need not be known.
   const { urls } = database;
   return {
@@ -102,12 +105,15 @@ async function startParts(
 }
 
 /** An embedded database without a tenant is new: fill it with the demonstration data. */
-async function seedIfEmpty(database: Database, say: (message: string) => void): Promise<void> {
+async function seedIfEmpty(config: Config, database: Database, say: (message: string) => void): Promise<void> {
   if (!database.embedded) return;
   const { rows } = await withClient(database.adminUrl, (client) =>
     client.query<{ found: boolean }>("select exists (select from app_public.tenants) as found"),
   );
-  if (rows[0]?.found === false) await seedDemo({ ownerUrl: database.urls.owner, say });
+  if (rows[0]?.found !== false) return;
+  const passwords = makePasswords({ cost: config.argon2, gate: makeGate(config.hashing) });
+  const { demoSecret: secret } = loadSecrets(config.dataDir);
+  await seedDemo({ ownerUrl: database.urls.owner, keys: config.fieldKeys, passwords, secret, say });
 }
 
 /** In development messages are shown where the developer looks. */
@@ -115,7 +121,7 @@ function mailerOf(config: Config, options: StartOptions): { mailer?: Mailer } {
   return config.environment === "development" ? { mailer: terminalMailer(options.say) } : {};
 }
 
-/** In development, with the demonstration in the books: tokens that are ready and things to try. */
+/** In development, with the demonstration in the books: who can sign in, tokens that are ready and things to try. */
 async function greet(
   config: Config,
   database: Database,
@@ -128,7 +134,8 @@ async function greet(
       demoTenant,
     ]);
     const tenantId = rows[0]?.id;
-    return tenantId === undefined ? [] : welcome(client, { apiUrl, keys: tokenKeysOf(config), tenantId });
+    const { demoSecret: secret } = loadSecrets(config.dataDir);
+    return tenantId === undefined ? [] : welcome(client, { apiUrl, keys: tokenKeysOf(config), tenantId, secret });
   });
   for (const line of lines) say(line);
 }

@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option } from "commander";
 import { accountTypes, makeTypeRule, parseAccountType, type TypeRule } from "../books/account_types.ts";
 import { type Decimal, parseDecimal } from "../books/decimal.ts";
 import { isCurrencyCode } from "../books/import_rules.ts";
+import { isEmailAddress } from "../email_address.ts";
 
 /** Splits `left=right` at the last equals sign, which no right side may hold. */
 function splitPair(text: string, form: string): [string, string] {
@@ -52,6 +53,11 @@ export function parseTolerance(text: string): Decimal {
 export function parseUuid(text: string): string {
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
   throw new InvalidArgumentError("It should be a UUID, such as 0191f3a4-0000-7000-8000-000000000001.");
+}
+
+export function parseEmail(text: string): string {
+  if (isEmailAddress(text)) return text.trim();
+  throw new InvalidArgumentError("It should be an e-mail address.");
 }
 
 /** A moment; a date alone means its last microsecond, so that the whole day is in. Times without a zone are UTC. */

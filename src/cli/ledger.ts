@@ -94,6 +94,19 @@ export async function openCommandSession(
   return rows[0];
 }
 
+/** Runs `work` in a database transaction: all of it is kept, or nothing. */
+export async function inTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
+  await client.query("begin");
+  try {
+    const result = await work();
+    await client.query("commit");
+    return result;
+  } catch (error) {
+    await client.query("rollback");
+    throw error;
+  }
+}
+
 /** The id of a tenant, or an error that names those that there are. */
 export async function findTenant(client: pg.Client, slug: string): Promise<number> {
   const { rows } = await client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [slug]);

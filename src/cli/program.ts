@@ -4,6 +4,7 @@ import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { operationsCommand } from "./commands/operations.ts";
+import { operatorCommand } from "./commands/operator.ts";
 import { proofCommand } from "./commands/proof.ts";
 import { simulateKycCommand } from "./commands/simulate_kyc.ts";
 import { tenantCommand } from "./commands/tenant.ts";
@@ -34,6 +35,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(startCommand(ledgers))
     .addCommand(migrateCommand(ledgers))
     .addCommand(tenantCommand(ledgers))
+    .addCommand(operatorCommand(ledgers))
     .addCommand(tokenCommand(ledgers))
     .addCommand(keysCommand(ledgers))
     .addCommand(importCommand(ledgers))

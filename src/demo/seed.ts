@@ -1,14 +1,26 @@
 import pg from "pg";
 import { openCommandSession } from "../cli/ledger.ts";
+import type { KeyProvider } from "../crypto/keys.ts";
+import type { Passwords } from "../identity/passwords.ts";
 import { seededRandom } from "../random.ts";
-import { demoPeople, demoTenant, demoWallets } from "./people.ts";
+import { addPerson } from "../tenants/people.ts";
+import { type DemoPerson, demoOperator, demoPassword, demoPeople, demoTenant, demoWallets } from "./people.ts";
 import { type StoryAccount, type StoryTransaction, storyAccounts, tellStory } from "./story.ts";
+
+export interface SeedOptions {
+  ownerUrl: string;
+  keys: KeyProvider;
+  passwords: Passwords;
+  /** What the passwords of the people are made from. */
+  secret: string;
+  say: (message: string) => void;
+}
 
 /**
  * Fills an empty ledger with the demonstration: a tenant, its chart of accounts and ninety days of
  * transactions, through the same functions as everybody else.
  */
-export async function seedDemo({ ownerUrl, say }: { ownerUrl: string; say: (message: string) => void }): Promise<void> {
+export async function seedDemo({ ownerUrl, say, ...tools }: SeedOptions): Promise<void> {
   const client = new pg.Client({ connectionString: ownerUrl, application_name: "tallystick-demo" });
   await client.connect();
   try {
@@ -19,7 +31,7 @@ export async function seedDemo({ ownerUrl, say }: { ownerUrl: string; say: (mess
       [demoTenant],
     );
     const tenantId = Number(rows[0]?.id);
-    await addPeople(client, tenantId);
+    await addPeople(client, tenantId, tools);
     const { sessionId, userId } = await openCommandSession(client, {
       tenantId,
       role: "admin",
@@ -42,8 +54,18 @@ export async function seedDemo({ ownerUrl, say }: { ownerUrl: string; say: (mess
   }
 }
 
-/** One person for each role, and the customers who have a wallet. */
-async function addPeople(client: pg.Client, tenantId: number): Promise<void> {
+/** One person for each role, who can sign in, and the other customers who have a wallet. */
+async function addPeople(
+  client: pg.Client,
+  tenantId: number,
+  tools: Pick<SeedOptions, "keys" | "passwords" | "secret">,
+): Promise<void> {
+  const people: DemoPerson[] = [...Object.values(demoPeople), demoOperator];
+  for (const { userId: id, name, email } of people) {
+    const password = demoPassword(tools.secret, { userId: id });
+    await addPerson(client, tools, { id, name, email, password });
+  }
+  await client.query("select app_private.add_operator($1)", [demoOperator.userId]);
   const staff = Object.entries(demoPeople).map(([role, { name, userId }]) => ({ id: userId, name, role }));
   const customers = demoWallets.map(({ name, userId }) => ({ id: userId, name, role: "customer" }));
   await client.query(

@@ -189,9 +189,7 @@ async function invite(
       extensions: { code: "LG160", detail: { field: "email", rule: "an e-mail address of at most 254 characters" } },
     });
   }
-  const made = await client.query<{ id: string }>({ text: "select uuidv7() as id" });
-  const id = String(made.rows[0]?.id);
-  const { token, tokenHash, emailCiphertext, emailIndex } = await makeInvitation(keys, { id, tenantId, email });
+  const { id, token, tokenHash, emailCiphertext, emailIndex } = await makeInvitation(keys, { tenantId, email });
   const { rows } = await client.query<{ expiresAt: string }>({
     text: `select to_json(expires_at) #>> '{}' as "expiresAt" from ${call}`,
     values: [target, id, tokenHash, emailCiphertext, emailIndex],

@@ -13,6 +13,8 @@ export interface Secrets {
   jwtSecret: string;
   /** The keys of field encryption, in the form of TALLYSTICK_FIELD_KEYS. */
   fieldKeys: string;
+  /** What the passwords of the people of the demonstration are made from. */
+  demoSecret: string;
 }
 
 const password = (): string => randomBytes(32).toString("base64url");
@@ -23,6 +25,7 @@ const makers: Record<keyof Secrets, () => string> = {
   workerPassword: password,
   jwtSecret: password,
   fieldKeys: () => newKeyRing("local"),
+  demoSecret: password,
 };
 const names = Object.keys(makers) as (keyof Secrets)[];
 
@@ -43,11 +46,17 @@ export function makeTemporaryDirectory(prefix: string): string {
   return path;
 }
 
+/** The secrets of a data directory, as far as there are any. */
+export function readSecrets(dataDir: string): Partial<Secrets> {
+  const path = join(dataDir, "secrets.json");
+  return existsSync(path) ? parseSecrets(path) : {};
+}
+
 /** Reads the secrets of a data directory and makes up those that are missing. */
 export function loadSecrets(dataDir: string): Secrets {
   ensureDataDirectory(dataDir);
   const path = join(dataDir, "secrets.json");
-  const known = existsSync(path) ? parseSecrets(path) : {};
+  const known = readSecrets(dataDir);
   const missing = names.filter((name) => known[name] === undefined);
   const secrets = { ...known } as Secrets;
   if (missing.length === 0) return secrets;

@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from "node:crypto";
 import { sealInvitationEmail } from "../crypto/invitations.ts";
 import type { KeyProvider } from "../crypto/keys.ts";
+import { newToken } from "../identity/one_time.ts";
+import { newId } from "../random.ts";
 
 /** A new invitation as the database takes it; the token is for the one who invites, and kept nowhere. */
 export interface NewInvitation {
@@ -11,17 +12,12 @@ export interface NewInvitation {
   emailIndex: Buffer;
 }
 
-/** Makes up the token of an invitation, with the id that the database gave, and encrypts the address. */
+/** Makes up the id, unless there is one, and the token of an invitation, and encrypts the address. */
 export async function makeInvitation(
   keys: KeyProvider,
-  { id, tenantId, email }: { id: string; tenantId: number; email: string },
+  { id = newId(), tenantId, email }: { id?: string; tenantId: number; email: string },
 ): Promise<NewInvitation> {
-  const token = randomBytes(32).toString("base64url");
+  const { token, hash } = newToken();
   const { ciphertext, index } = await sealInvitationEmail(keys, { tenantId, invitationId: id }, email);
-  return { id, token, tokenHash: hashInvitationToken(token), emailCiphertext: ciphertext, emailIndex: index };
-}
-
-/** What the database knows of a token. It has 256 random bits, so a plain hash will do. */
-export function hashInvitationToken(token: string): Buffer {
-  return createHash("sha256").update(token, "utf8").digest();
+  return { id, token, tokenHash: hash, emailCiphertext: ciphertext, emailIndex: index };
 }

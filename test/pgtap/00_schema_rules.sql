@@ -94,6 +94,7 @@ insert into granted values
   ('execute', 'app_hidden.find_registration', 'authenticator'),
   ('execute', 'app_hidden.format_amount', 'signed-in worker'),
   ('execute', 'app_hidden.format_amount_of', 'signed-in worker'),
+  ('execute', 'app_hidden.has_demo_people', 'anonymous'),
   ('execute', 'app_hidden.has_migration', 'anonymous'),
   ('execute', 'app_hidden.leaf_hash', 'accountant auditor admin'),
   ('execute', 'app_hidden.merkle_level', 'accountant auditor admin'),

@@ -1,11 +1,11 @@
+import { createHash } from "node:crypto";
 import { fixedKeys, type KeyProvider, parseKeyRing } from "../../src/crypto/keys.ts";
 
-const key = (byte: number): string => Buffer.alloc(32, byte).toString("base64");
+const key = (name: string): string => createHash("sha256").update(`field key ${name}`).digest("base64");
 
 /** A value for TALLYSTICK_FIELD_KEYS: keys by these names, the first of them current; always the same for a name. */
 export function fieldKeySetting(...ids: string[]): string {
-  const named = ids.map((id) => `${id}:${key(Buffer.from(id).reduce((sum, byte) => (sum * 31 + byte) % 255, 7))}`);
-  return [...named, `index:${key(255)}`].join(",");
+  return [...ids, "index"].map((id) => `${id}:${key(id)}`).join(",");
 }
 
 /** A provider of the named keys. */

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
-import { hashInvitationToken } from "../../../src/tenants/invite.ts";
+import { hashToken } from "../../../src/identity/one_time.ts";
 import { type Answer, bootApi, type Caller, postMutation, transfer } from "./_api.ts";
 
 /* The life of a tenant over GraphQL: made, joined, settled, suspended. Each test goes on from the one before. */
 const api = await bootApi();
 const operator = { role: "operator", user: "00000000-0000-7000-8000-0000000000f0" } as const;
 const user = (number: number): string => `00000000-0000-7000-8000-0000000ab${String(number).padStart(3, "0")}`;
-const [ada, tess, olga] = [user(1), user(2), user(3)];
+const [ada, tess, olga, customer] = [user(1), user(2), user(3), user(4)];
 
 const inviteMutation = `mutation ($email: String!, $role: MemberRole!) {
   inviteMember(input: { email: $email, role: $role }) { token invitation { id role email expiresAt acceptedAt } } }`;
@@ -17,7 +17,7 @@ async function accept(token: string, userId: string): Promise<number> {
     await client.query("insert into app_public.users (id, name) values ($1, 'New') on conflict do nothing", [userId]);
     const { rows } = await client.query<{ tenant_id: number }>(
       "select tenant_id from app_private.accept_invitation($1, $2)",
-      [hashInvitationToken(token), userId],
+      [hashToken(token), userId],
     );
     return Number(rows[0]?.tenant_id);
   });
@@ -65,6 +65,15 @@ describe("an operator", () => {
       operator,
     );
     expect(codeOf(answer)).toBe("LG370");
+  });
+
+  test("disables a user everywhere, and enables them again", async () => {
+    const set = (verb: string): Promise<Answer["data"]> =>
+      api.get(`mutation { ${verb}User(input: { userId: "${customer}" }) { user { id status } } }`, {}, operator);
+    const caller = { role: "customer", user: customer } as const;
+    await api.get("{ accounts { nodes { id } } }", {}, caller);
+    expect(await set("disable")).toEqual({ disableUser: { user: { id: customer, status: "DISABLED" } } });
+    expect(await set("enable")).toEqual({ enableUser: { user: { id: customer, status: "ACTIVE" } } });
   });
 
   test.each([
@@ -225,7 +234,7 @@ describe("an admin", () => {
 
 test("charts of accounts are shown, parents first, and opened", async () => {
   const { chartTemplates } = await api.get(
-    "{ chartTemplates { nodes { template name accounts(first: 100) { nodes { code parentCode type normalBalance } } } } }",
+    "{ chartTemplates { nodes { template accounts(first: 100) { nodes { code parentCode type } } } } }",
   );
   for (const { accounts } of chartTemplates.nodes) {
     const seen = new Set<string | null>([null]);

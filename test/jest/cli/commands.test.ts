@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { secretKeys } from "../../../src/http/token_keys.ts";
 import { verifyToken } from "../../../src/http/tokens.ts";
+import { makeGate } from "../../../src/identity/gate.ts";
+import { hashToken } from "../../../src/identity/one_time.ts";
+import { makePasswords } from "../../../src/identity/passwords.ts";
 import { makeTemporaryDirectory } from "../../../src/postgres/secrets.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 import { jwtSecret, makeCli, parseTrialBalance, removeFolder, runCli } from "./run_cli.ts";
@@ -19,14 +22,23 @@ await cli.run("tenant", "create", "home", "--name", "Our home");
 await cli.run("import", cli.file("home.csv", journal), "--tenant", "home");
 
 describe("help", () => {
-  const commands = ["start", "migrate", "tenant", "tenant create", "tenant list", "token", "import", "export"];
+  const ofTenants = [
+    "tenant create",
+    "tenant invite-admin",
+    "tenant suspend",
+    "tenant resume",
+    "tenant list",
+    "operator add",
+    "operator remove",
+  ];
+  const commands = ["start", "migrate", "tenant", "operator", ...ofTenants, "token", "import", "export"];
   test.each([...commands, "trial-balance", "verify", "proof", "operations", "operations collect"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       expect(stdout).toContain(`Usage: tallystick ${name} `);
-      if (name !== "tenant" && name !== "operations")
+      if (!["tenant", "operator", "operations"].includes(name))
         expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
     },
   );
@@ -64,6 +76,8 @@ describe("a wrong argument says what is wrong, and the exit status is 2", () => 
     [["export", "-t", "home", "--format", "xml"], "Allowed choices are hledger, beancount, csv, sealed."],
     [["export", "-t", "home"], "required option '--format <format>' not specified"],
     [["trial-balance", "-t", "home", "--at", "2024-02-30"], "It should be a date or a time such as"],
+    [["tenant", "create", "x", "--admin-email", "nobody"], "It should be an e-mail address."],
+    [["tenant", "invite-admin", "home", "a b@c"], "It should be an e-mail address."],
     [["token", "-t", "home", "-u", user, "-r", "owner"], "customer, teller, accountant, auditor, admin"],
     [["token", "-t", "home", "-u", "me", "-r", "teller"], "It should be a UUID"],
     [["token", "-t", "home", "-u", user, "-r", "teller", "--expires-in", "1y"], "such as 90s, 15m, 8h or 30d"],
@@ -84,6 +98,11 @@ describe("what cannot be done says why and what to do, and the exit status is 1"
     ],
     [["tenant", "create", "home"], /There is a tenant with this slug already\. \(LG318\)/],
     [["tenant", "create", "Home!"], /LG114/],
+    [["tenant", "create", "new", "--template", "wallet"], /--template and --currency go together\./],
+    [["tenant", "create", "new", "--template", "circus", "--currency", "EUR"], /There is no such chart.* \(LG371\)/],
+    [["tenant", "invite-admin", "away", "ada@example.com"], /There is no such tenant\. \(LG370\)/],
+    [["operator", "remove", "opal@example.com"], /opal@example\.com is no operator\./],
+    [["tenant", "suspend", "away"], /There is no such tenant\. \(LG370\)/],
   ])("%p", async (args, message) => {
     const { status, stdout, stderr } = await cli.run(...args);
     expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
@@ -98,9 +117,77 @@ describe("what cannot be done says why and what to do, and the exit status is 1"
   });
 });
 
-test("tenant list shows the tenants", async () => {
-  const { stdout } = await cli.run("tenant", "list");
-  expect(stdout).toMatch(/^slug +name +created\n[─ ]+\nhome +Our home +\d{4}-\d{2}-\d{2}\n$/);
+describe("tenant", () => {
+  test("list shows the tenants: none is left of those that were refused", async () => {
+    const { stdout } = await cli.run("tenant", "list");
+    expect(stdout).toMatch(/^slug +name +status +created\n[─ ]+\nhome +Our home +active +\d{4}-\d{2}-\d{2}\n$/);
+  });
+
+  test("suspend and resume", async () => {
+    expect((await cli.run("tenant", "suspend", "home")).stdout).toBe("The tenant home is suspended.\n");
+    expect((await cli.run("tenant", "list")).stdout).toMatch(/home .* suspended/);
+    expect((await cli.run("tenant", "resume", "home")).stdout).toBe("The tenant home is active.\n");
+    expect((await cli.run("tenant", "list")).stdout).toMatch(/home .* active/);
+  });
+
+  test("create opens a chart of accounts, and prints the token of the admin's invitation alone", async () => {
+    const chart = ["--template", "wallet", "--currency", "EUR"];
+    const { status, stdout, stderr } = await cli.run(
+      "tenant",
+      "create",
+      "pay",
+      ...chart,
+      "--admin-email",
+      "Ada@example.com",
+    );
+    expect(status).toBe(0);
+    expect(stderr).toContain("Ada@example.com");
+    expect(stdout).toMatch(/^[\w-]{43}\n$/);
+    const again = await cli.run("tenant", "invite-admin", "pay", "bea@example.com");
+    expect(again.stdout).toMatch(/^[\w-]{43}\n$/);
+    await db.withClient("owner", async (client) => {
+      const { rows: counts } = await client.query(
+        `select count(*)::integer as accounts from app_public.accounts a
+         join app_public.tenants t on t.id = a.tenant_id where t.slug = 'pay'`,
+      );
+      expect(counts).toEqual([{ accounts: 29 }]);
+      for (const [token, userId] of [
+        [stdout, user],
+        [again.stdout, user.replace(/1$/, "2")],
+      ] as const) {
+        await client.query("insert into app_public.users (id, name) values ($1, 'x')", [userId]);
+        const { rows } = await client.query("select role from app_private.accept_invitation($1, $2)", [
+          hashToken(token.trim()),
+          userId,
+        ]);
+        expect(rows).toEqual([{ role: "admin" }]);
+      }
+    });
+  });
+});
+
+test("operator add prints a password of who is new, operator remove ends it", async () => {
+  const added = await cli.run("operator", "add", "Opal@Example.com", "--name", "Opal");
+  expect(added.stdout).toMatch(/^[\w-]{20}\n$/);
+  const passwords = makePasswords({
+    cost: { memoryKib: 64, passes: 1 },
+    gate: makeGate({ concurrency: 1, queue: 1 }),
+  });
+  const { rows } = await db.withClient("superuser", (client) =>
+    client.query(`select u.name, c.password_hash as hash from app_private.operators o
+      join app_public.users u on u.id = o.user_id join app_private.credentials c on c.user_id = u.id`),
+  );
+  expect(rows).toEqual([{ name: "Opal", hash: expect.stringMatching(/^\$argon2id\$/) }]);
+  expect(await passwords.verify(added.stdout.trim(), rows[0].hash)).toBe(true);
+  const again = await cli.run("operator", "add", "opal@example.com");
+  expect(again).toMatchObject({
+    status: 0,
+    stdout: "",
+    stderr: expect.stringContaining("the password that they have"),
+  });
+  const removed = await cli.run("operator", "remove", "opal@example.com");
+  expect(removed.stdout).toBe("opal@example.com is an operator no longer.\n");
+  expect((await cli.run("operator", "remove", "opal@example.com")).status).toBe(1);
 });
 
 describe("token", () => {
@@ -121,7 +208,9 @@ describe("token", () => {
     const claims = verifyToken(stdout.trim(), secretKeys(jwtSecret));
     expect(claims).toMatchObject({ userId: user, role: "teller" });
     expect(claims.expiresAt - Date.now() / 1000).toBeGreaterThan(3_500);
-    const { rows } = await db.withClient("superuser", (c) => c.query("select id from app_public.tenants"));
+    const { rows } = await db.withClient("superuser", (c) =>
+      c.query("select id from app_public.tenants where slug = 'home'"),
+    );
     expect(claims.tenantId).toBe(rows[0].id);
   });
 });

@@ -9,6 +9,7 @@ import { collectOperations, findFiles, readSchema } from "../../../src/cli/opera
 import { ConfigError, loadConfig } from "../../../src/config.ts";
 import { hashOfDocument, loadOperationRules } from "../../../src/graphql/operations.ts";
 import { projectRoot } from "../../../src/paths.ts";
+import { fieldKeySetting } from "../../support/field_keys.ts";
 import { readProjectFile } from "../../support/project_files.ts";
 import { bootApi, secret } from "../api/_api.ts";
 
@@ -181,7 +182,13 @@ describe("the server", () => {
 
 describe("the server does not start", () => {
   const config = (settings: Record<string, string>) =>
-    loadConfig({ NODE_ENV: "production", TALLYSTICK_JWT_SECRET: secret, DATABASE_URL: "postgres://x/y", ...settings });
+    loadConfig({
+      NODE_ENV: "production",
+      TALLYSTICK_JWT_SECRET: secret,
+      TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
+      DATABASE_URL: "postgres://x/y",
+      ...settings,
+    });
   const load = (settings: Record<string, string>) => () => loadOperationRules(config(settings));
   const folderWith = (name: string, files: Record<string, string>): string => {
     const path = join(folder, name);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { demoPeople, demoTenant } from "../../../src/demo/people.ts";
-import { seedDemo } from "../../../src/demo/seed.ts";
+import { seedTestDemo } from "../../support/demo.ts";
 import { readExamples } from "../../support/examples.ts";
 import { type Answer, bootApi } from "../api/_api.ts";
 
@@ -9,7 +9,7 @@ import { type Answer, bootApi } from "../api/_api.ts";
  * token of the accountant, and in the variables what earlier examples came back with.
  */
 const api = await bootApi();
-await seedDemo({ ownerUrl: api.db.urls.owner, say: () => undefined });
+await seedTestDemo(api.db);
 const tenant = await api.db.withClient("owner", async (client) => {
   const { rows } = await client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [
     demoTenant,

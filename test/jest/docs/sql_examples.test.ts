@@ -1,12 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
-import { seedDemo } from "../../../src/demo/seed.ts";
+import { seedTestDemo } from "../../support/demo.ts";
 import { readProjectFile } from "../../support/project_files.ts";
 import { parseTap } from "../../support/tap.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 
 /** The SQL blocks of the how-to pages for DBAs and testers run as they stand. */
 const db = await createTestDatabase({ pgtap: true });
-await seedDemo({ ownerUrl: db.urls.owner, say: () => undefined });
+await seedTestDemo(db);
 
 function sqlBlocks(path: string): string[] {
   return [...readProjectFile(path).matchAll(/```sql\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");

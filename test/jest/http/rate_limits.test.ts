@@ -4,12 +4,7 @@ import type { RequestHandler } from "express";
 import { pino } from "pino";
 import { countInDatabase } from "../../../src/http/count_hits.ts";
 import { makeRateLimits, makeRateRules } from "../../../src/http/rate_limits.ts";
-import {
-  CounterUnavailableError,
-  type CountHits,
-  makeSharedCounter,
-  type RateRule,
-} from "../../../src/http/shared_counter.ts";
+import { type CountHits, makeSharedCounter, type RateRule } from "../../../src/http/shared_counter.ts";
 import { logBrokenConnections } from "../../../src/postgres/pool.ts";
 import { addJob, runDueJobs, workerPool } from "../../support/jobs.ts";
 import { createTestDatabase } from "../../support/test_database.ts";

@@ -1,9 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { ConfigError, loadConfig } from "../../../src/config.ts";
 import { newKeyRing } from "../../../src/crypto/keys.ts";
+import { loadSecrets } from "../../../src/postgres/secrets.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tallystick-config-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -11,8 +13,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const development = { TALLYSTICK_DATA_DIR: join(folder, "data") };
 const production = {
   NODE_ENV: "production",
+  TALLYSTICK_DATA_DIR: join(folder, "production"),
   DATABASE_URL: "postgres://owner:x@db.example.com/ledger",
-  TALLYSTICK_JWT_SECRET: "x".repeat(32),
+  TALLYSTICK_JWT_SECRET: randomBytes(48).toString("base64"),
   TALLYSTICK_FIELD_KEYS: newKeyRing("k1"),
 };
 
@@ -100,6 +103,48 @@ describe("loadConfig", () => {
     expect(message).toContain("TALLYSTICK_JWT_SECRET is required in production");
     expect(message).toContain("TALLYSTICK_FIELD_KEYS or TALLYSTICK_FIELD_KEY_FILE is required in production");
     expect(message).toContain("DATABASE_URL is required in production");
+  });
+
+  const key = (byte: number): string => Buffer.alloc(32, byte).toString("base64");
+  test.each([
+    ["TALLYSTICK_JWT_SECRET", "x".repeat(64)],
+    ["TALLYSTICK_JWT_SECRET", "change-me-change-me-change-me-please"],
+    ["TALLYSTICK_JWT_SECRET", "A_Very_Long_Secret_That_Came_From_A_Tutorial"],
+    ["TALLYSTICK_FIELD_KEYS", `k1:${key(7)},index:${randomBytes(32).toString("base64")}`],
+    ["TALLYSTICK_FIELD_KEYS", `k1:${randomBytes(32).toString("base64")},index:${key(0)}`],
+    ["DATABASE_URL", "postgres://postgres:postgres@db.example.com/ledger"],
+    ["DATABASE_URL", "postgres://owner:password@db.example.com/ledger"],
+    ["TALLYSTICK_API_DATABASE_URL", "postgres://tallystick_api:tallystick_api@db.example.com/ledger"],
+    ["TALLYSTICK_WORKER_DATABASE_URL", "postgres://worker:ChangeMe@db.example.com/ledger"],
+  ])("refuses a %s that can be guessed in production, and does not repeat it", (name, value) => {
+    const message = problemsOf({ ...production, [name]: value });
+    expect(message).toMatch(new RegExp(`^The configuration is not valid:\\n {2}${name} [^\\n]*can be guessed[^\\n]*$`));
+    expect(message).not.toContain(value);
+    expect(problemsOf({ ...development, [name]: value })).toBe("");
+  });
+
+  test("refuses in production what was made up for development", () => {
+    const { jwtSecret } = loadConfig(development);
+    const { fieldKeys } = loadSecrets(development.TALLYSTICK_DATA_DIR);
+    const message = problemsOf({
+      ...production,
+      ...development,
+      TALLYSTICK_JWT_SECRET: jwtSecret,
+      TALLYSTICK_FIELD_KEYS: fieldKeys,
+    });
+    expect(message.split("\n").slice(1)).toEqual([
+      "  TALLYSTICK_JWT_SECRET is the one that was made up for development.",
+      "  TALLYSTICK_FIELD_KEYS holds a key that was made up for development.",
+    ]);
+  });
+
+  test("takes random secrets of any form in production", () => {
+    for (const encoding of ["base64", "base64url", "hex"] as const) {
+      const TALLYSTICK_JWT_SECRET = randomBytes(48).toString(encoding);
+      expect(problemsOf({ ...production, TALLYSTICK_JWT_SECRET })).toBe("");
+    }
+    const certificate = "postgres://tallystick_owner@db.example.com/ledger";
+    expect(problemsOf({ ...production, DATABASE_URL: certificate })).toBe("");
   });
 
   test("derives the rate limits from one number, and takes each by itself", () => {

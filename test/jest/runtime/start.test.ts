@@ -68,23 +68,30 @@ async function exitStatus(child: ChildProcess): Promise<number | null> {
   return child.exitCode;
 }
 
+let printed: string[] = [];
+/** The lines that tell who can sign in, and with which password. */
+const peopleOf = (text: string): string[] => text.match(/^ {2}\w+ +\S+@demo\.example +\S+$/gm) ?? [];
+
 test("starts from nothing, answers, and stops cleanly on Ctrl-C", async () => {
   const { child, url, said } = await startProgram();
   expect((await fetch(`${url}/readyz`)).status).toBe(200);
   expect((await fetch(`${url}/livez`)).status).toBe(200);
   child.kill("SIGINT");
   expect(await exitStatus(child)).toBe(0);
+  printed = peopleOf(said());
+  expect(printed).toHaveLength(6);
   expect(said()).toContain("Stopping (SIGINT)");
   expect(serverPid()).toBeUndefined();
 }, 120_000);
 
-test("starts again in less than 5 seconds, and says no password", async () => {
+test("starts again in less than 5 seconds, with the same people, and says no secret of its own", async () => {
   const { child, milliseconds, said } = await startProgram();
   expect(milliseconds).toBeLessThan(5_000);
   const secrets = JSON.parse(readFileSync(join(dataDir, "secrets.json"), "utf8")) as Record<string, string>;
   for (const secret of Object.values(secrets)) expect(said()).not.toContain(secret);
   child.kill("SIGTERM");
   expect(await exitStatus(child)).toBe(0);
+  expect(peopleOf(said())).toEqual(printed);
 }, 60_000);
 
 test("starts after it was killed: the server it left behind is found and replaced", async () => {

@@ -1,6 +1,6 @@
 -- People join by invitation: once, in time, as what they were invited to be.
 begin;
-select plan(42);
+select plan(46);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -50,6 +50,26 @@ select lives_ok($$select pg_temp.invite('late', 'customer')$$, 'holds for the ne
 select results_eq(
   $$select expires_at - created_at from app_public.invitations where role = 'customer'$$,
   array[interval '1 hour'], 'and for that one');
+
+-- Addresses are read by who manages members, and each reading is recorded.
+select results_eq(
+  format('select email_ciphertext from app_hidden.read_invitation_emails(array[%L::uuid, %L::uuid])',
+    tests.user_id('invitation tess'), tests.user_id('nothing')),
+  $$values (pg_temp.sealed('tess'))$$, 'an admin is handed the encrypted address');
+select tests.become_superuser();
+select results_eq(
+  $$select table_name, row_key, column_name, read_by from app_private.sensitive_reads$$,
+  $$values ('app_private.invitation_tokens', tests.user_id('invitation tess')::text, 'email_ciphertext',
+    tests.user_id('ada'))$$,
+  'and it is recorded that they were');
+select tests.become('admin', tests.tenant('other'), tests.user_id('oz'));
+select is_empty(
+  format('select from app_hidden.read_invitation_emails(array[%L::uuid])', tests.user_id('invitation tess')),
+  'the admin of another tenant is handed nothing');
+select tests.become('auditor', tests.tenant('acme'), tests.user_id('olga'));
+select throws_ok(
+  format('select from app_hidden.read_invitation_emails(array[%L::uuid])', tests.user_id('invitation tess')),
+  '42501', null, 'nor is an auditor');
 
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tom'));
 select throws_ok($$select pg_temp.invite('x', 'customer')$$, '42501', null, 'a teller invites nobody');

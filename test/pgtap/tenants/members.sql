@@ -1,6 +1,6 @@
 -- Admins decide who is what to the tenant. Nobody changes themselves, and an admin is left.
 begin;
-select plan(45);
+select plan(48);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -152,6 +152,17 @@ select tests.become('admin', tests.tenant('other'), tests.user_id('oz'));
 select throws_ok(
   $$select app_public.disable_user(tests.user_id('tess'))$$, '42501', null, 'an admin disables no user');
 
+select tests.become_superuser();
+update app_public.grantable_permissions set by_default = false where permission = 'users.disable';
+select tests.become('operator', null, tests.user_id('opal'));
+select throws_ok(
+  $$select app_public.disable_user(tests.user_id('ty'))$$, 'LG402', null,
+  'an operator without the permission disables nobody');
+select throws_ok(
+  $$select app_public.enable_user(tests.user_id('ada'))$$, 'LG402', null, 'and enables nobody');
+select tests.become('admin', tests.tenant('other'), tests.user_id('oz'));
+select throws_ok(
+  $$select app_public.enable_user(tests.user_id('ada'))$$, '42501', null, 'nor does an admin');
 select tests.become_superuser();
 select results_eq(
   $$select kind, count(*)::integer from app_private.security_events
