@@ -36,7 +36,7 @@ describe("export --format sealed", () => {
     expect(verifySealed("ledger", file, "--anchors", anchors)).toMatchObject({
       status: 0,
       stdout: expect.stringMatching(
-        /^2 anchors of home compared\nledger: 1 blocks, 2 sealed rows, 0 not sealed yet\naudit: 1 blocks, \d+ sealed rows, /,
+        /^2 anchors of home compared\nledger: 1 blocks, 2 sealed rows, 0 not sealed yet\naudit: 1 blocks, /,
       ),
     });
   });
@@ -140,7 +140,9 @@ describe("verify --sealed", () => {
   });
 
   test("says which anchors differ; those of other tenants are passed over, and what is none is told", async () => {
-    const [head] = heads.map(({ anchor }) => anchor);
+    const head = heads
+      .map(({ anchor }) => anchor)
+      .find(({ tenant, stream }) => tenant === "home" && stream === "ledger");
     const other = { ...head, tenant: "elsewhere", chainId: "00000000-0000-4000-8000-000000000000" };
     const lines = [{ ...head, blockHash: "0".repeat(64) }, other, { ...head, number: 7 }, "no anchor"];
     const file = cli.file("bad.jsonl", lines.map((line) => JSON.stringify(line)).join("\n"));

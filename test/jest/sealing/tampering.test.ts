@@ -57,7 +57,8 @@ async function checkedFindings(client: pg.Client): Promise<string[]> {
     `select concat_ws(' ', nullif(stream, 'ledger'), problem, 'in block', block_number, row_id) as finding
        from checks.sealed_rows_that_differ where tenant_id = $1
      union all
-     select concat_ws(' ', nullif(stream, 'ledger'), problem, 'block', number) from checks.seal_blocks_that_differ where tenant_id = $1
+     select concat_ws(' ', nullif(stream, 'ledger'), problem, 'block', number)
+     from checks.seal_blocks_that_differ where tenant_id = $1
      union all
      select concat_ws(' ', 'retired', entries, 'of', sealed, 'left', remaining)
      from checks.audit_retirements_that_differ where tenant_id = $1
@@ -301,7 +302,8 @@ describe("a forgery of the seal is found and named", () => {
     ],
     [
       "a time in a header",
-      "update app_public.seal_blocks set sealed_at = sealed_at - interval '1 day' where stream = 'ledger' and number = 2",
+      `update app_public.seal_blocks set sealed_at = sealed_at - interval '1 day'
+       where stream = 'ledger' and number = 2`,
       { checked: ["header changed block 2"], exported: ["block_changed: ledger block 2"] },
     ],
     [
