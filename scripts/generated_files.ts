@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { projectRoot } from "../src/paths.ts";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
+import { readAccess } from "./access.ts";
 import { readCatalog } from "./catalog.ts";
 import { printErrorCodes } from "./error_codes.ts";
 import { withScratchServer } from "./scratch_server.ts";
@@ -16,6 +17,7 @@ type Generator = (urls: DatabaseUrls & { superuser: string }) => Promise<string>
 
 const generators: Record<string, Generator> = {
   "schema/catalog.txt": (urls) => readCatalog(urls.superuser, { bodies: "hash" }),
+  "schema/access.txt": (urls) => readAccess(urls.superuser),
   "docs/error_codes.md": (urls) => printErrorCodes(urls.superuser),
 };
 

@@ -16,6 +16,7 @@ import { loadOperationRules, type OperationRules } from "./graphql/operations.ts
 import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
+import { makeApiKeys } from "./http/api_keys.ts";
 import { addFallbacks, makeApp } from "./http/app.ts";
 import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
@@ -134,10 +135,12 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     }),
   );
   const isStopping = (): boolean => stopping;
+  const apiKeys = makeApiKeys({ callDatabase: callAsAuthenticator(pool), fieldKeys: config.fieldKeys });
   const app = makeApp({
     config,
     pool,
     keys,
+    apiKeys,
     identity,
     refusals,
     rateLimits,

@@ -182,10 +182,6 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (given["TALLYSTICK_FIELD_KEYS"] && given["TALLYSTICK_FIELD_KEY_FILE"]) {
     problems.push("TALLYSTICK_FIELD_KEYS and TALLYSTICK_FIELD_KEY_FILE exclude each other.");
   }
-  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
-    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
-  }
-  if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
   if (given["NODE_ENV"] === "production") {
     problems.push(...missingInProduction(given));
     problems.push(...guessableSecrets(given, resolve(given["TALLYSTICK_DATA_DIR"] ?? ".data")));
@@ -193,6 +189,10 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
     problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
   }
+  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
+    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
+  }
+  if (given["NODE_ENV"] === "production") problems.push(...missingInProduction(given));
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
   const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;

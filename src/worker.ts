@@ -30,7 +30,7 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
     application_name: "tallystick-worker",
   });
   logBrokenConnections(pool, log);
-  await pool.query("select app_private.set_audit_retention($1)", [config.auditRetentionMonths ?? null]);
+  await keepAuditTrail(pool, config);
   const runner = await run({
     pgPool: pool,
     taskList,
@@ -54,6 +54,16 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
     await pool.end();
   };
   return { stop };
+}
+
+/** Tells the database for how long the trail is kept: what the jobs remove is decided there. */
+async function keepAuditTrail(pool: pg.Pool, { auditRetentionMonths }: Config): Promise<void> {
+  try {
+    await pool.query("select app_private.set_audit_retention($1)", [auditRetentionMonths ?? null]);
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
 }
 
 /** What a task may need besides the database. */

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
+import { apiKeyCommand } from "./commands/api_key.ts";
 import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
 import { keysCommand } from "./commands/keys.ts";
@@ -37,6 +38,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(tenantCommand(ledgers))
     .addCommand(operatorCommand(ledgers))
     .addCommand(tokenCommand(ledgers))
+    .addCommand(apiKeyCommand(ledgers))
     .addCommand(keysCommand(ledgers))
     .addCommand(importCommand(ledgers))
     .addCommand(exportCommand(ledgers))

@@ -137,6 +137,12 @@ function asDatabaseError(cause: unknown): DatabaseError | undefined {
   return isLost ? { code: "57P01", message: cause.message } : undefined;
 }
 
+/** Whether an error says that the database is away, and may be back in a little while. */
+export function isUnavailable(refusals: RefusalCatalog, error: unknown): boolean {
+  const database = asDatabaseError(error);
+  return database !== undefined && describeDatabaseError(refusals, database)?.extensions.code === "LG363";
+}
+
 /** The refusal that an error of the database is answered with, if it is not an internal error. */
 export function describeDatabaseError(
   refusals: RefusalCatalog,

@@ -8,6 +8,7 @@ import type { GraphQLError } from "postgraphile/graphql";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import { AggregatesPlugin } from "./aggregates.ts";
+import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
 import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
@@ -65,6 +66,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     ResultRelationsPlugin,
     InvitationsPlugin,
     IdentityPlugin,
+    ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
     CustomerDetailsPlugin,
@@ -125,7 +127,7 @@ export function makePreset(options: PresetOptions): GraphileConfig.Preset {
     extends: [schemaPreset],
     plugins: [
       checkDocuments({ maskError, allowIntrospection: !isProduction, maxCost }),
-      reportRefusals({ refusals, report: options.report }),
+      reportRefusals({ refusals, log, report: options.report }),
       ...(operations ? [PersistedPlugin] : []),
     ],
     pgServices: [makePipelinedService({ pool, subscriberPool, schemas: ["app_public"] })],

@@ -1,5 +1,5 @@
 import type { KeyProvider } from "../crypto/keys.ts";
-import type { Role } from "../http/tokens.ts";
+import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
 
@@ -14,8 +14,8 @@ declare global {
   }
 }
 
-/** What a request may be to the database: a token's role, or nobody. */
-export type RequestRole = Role | "anonymous";
+/** What a request may be to the database: the role of a token or an API key, or nobody. */
+export type RequestRole = ActingRole | "anonymous";
 
 /** How long one statement may run, by role: reports are slow, a mistaken query of a customer must not be. */
 const statementTimeouts: Record<RequestRole, string> = {
@@ -25,6 +25,7 @@ const statementTimeouts: Record<RequestRole, string> = {
   accountant: "30s",
   auditor: "60s",
   admin: "30s",
+  partner: "10s",
   operator: "30s",
 };
 

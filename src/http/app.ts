@@ -7,12 +7,15 @@ import type { Logger } from "pino";
 import { pinoHttp } from "pino-http";
 import type { RefusalRecorder } from "../audit/refusal_recorder.ts";
 import type { Config } from "../config.ts";
+import { isUnavailable } from "../graphql/mask_error.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
+import { authenticateSigned } from "./authenticate_signed.ts";
 import { callerOf } from "./caller.ts";
 import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
@@ -23,7 +26,6 @@ import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
-import { CounterUnavailableError } from "./shared_counter.ts";
 import type { TokenKeys } from "./token_keys.ts";
 import { TokenError } from "./tokens.ts";
 
@@ -32,6 +34,7 @@ export interface AppOptions {
   pool: pg.Pool;
   keys: TokenKeys;
   identity: Identity;
+  apiKeys: ApiKeys;
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
@@ -43,8 +46,20 @@ export interface AppOptions {
 
 /** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
 export function makeApp(options: AppOptions): Express {
-  const { config, pool, keys, identity, refusals, rateLimits, operationRules, metrics, recorder, log, isStopping } =
-    options;
+  const {
+    config,
+    pool,
+    keys,
+    apiKeys,
+    identity,
+    refusals,
+    rateLimits,
+    operationRules,
+    metrics,
+    recorder,
+    log,
+    isStopping,
+  } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -69,9 +84,11 @@ export function makeApp(options: AppOptions): Express {
   app.use(authPath, refuseToken(refusals, rateLimits, recorder));
   app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
   app.use("/graphql", allowOrigins(config), postOnly);
+  const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
+  app.use("/graphql", ...signed.letIn);
   // Those who come without a token are counted before anything is done for them; so are bad tokens.
   app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits, recorder));
+  app.use("/graphql", refuseToken(refusals, rateLimits, recorder), signed.refuse);
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
@@ -251,8 +268,7 @@ function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
 function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
-    if (error instanceof CounterUnavailableError)
-      return sendRefusal(response, refusals, { status: 503, code: "LG363" });
+    if (isUnavailable(refusals, error)) return sendRefusal(response, refusals, { status: 503, code: "LG363" });
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.too.large") {
       return sendRefusal(response, refusals, { status: 413, code: "LG164", detail: { maximum: maxBodyBytes } });

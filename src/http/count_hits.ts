@@ -7,6 +7,8 @@ const countSql = {
     from app_hidden.count_hits($1::bytea[], $2::bigint[], $3::integer[], $4::integer[])`,
 };
 
+const timeoutMs = 2_000;
+
 /**
  * Counts in the database, as the anonymous role, in one round trip: the four statements are sent at once.
  * The pool must have been made with `pipeline: true`.
@@ -29,8 +31,8 @@ export function countInDatabase(pool: pg.Pool): CountHits {
         }),
         client.query("commit"),
       ] as const;
-      // All are waited for, so that none fails unseen.
-      const outcomes = await Promise.allSettled(answers);
+      // All are waited for, so that none fails unseen; but not for ever, should the network swallow them.
+      const outcomes = await within(timeoutMs, Promise.allSettled(answers));
       const failure = outcomes.find((outcome) => outcome.status === "rejected");
       if (failure) throw failure.reason;
       const row = (await answers[1]).rows[0];
@@ -43,4 +45,14 @@ export function countInDatabase(pool: pg.Pool): CountHits {
       client.release(broken);
     }
   };
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error("The database did not answer in time.")), ms);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

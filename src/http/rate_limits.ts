@@ -84,7 +84,7 @@ export function makeRateRules(limits: Config["rateLimits"]): Record<LimitName, R
 /** The key of a caller for each limit that applies. An API key is a session of the role partner. */
 function keysOf(claims: Claims): [LimitName, string][] {
   const keys: [LimitName, string][] = [["user", claims.userId]];
-  if ((claims.role as string) === "partner") keys.unshift(["key", claims.sessionId]);
+  if (claims.role === "partner") keys.unshift(["key", claims.sessionId]);
   if (claims.tenantId !== null) keys.push(["tenant", String(claims.tenantId)]);
   return keys;
 }

@@ -5,13 +5,6 @@ import type { RefusalCatalog } from "../graphql/refusals.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { isTextTooDeep, maxJsonDepth } from "./json_depth.ts";
 
-const rawBodies = new WeakMap<object, Buffer>();
-
-/** The bytes of a request's body as they came, for what is signed; undefined before `readJson` has run. */
-export function rawBodyOf(request: object): Buffer | undefined {
-  return rawBodies.get(request);
-}
-
 /**
  * Reads a body that must be JSON in UTF-8. Strict where the usual parser is lenient: bytes that are no UTF-8
  * would be replaced in silence, a compressed body may be a bomb, and whatever calls itself with each level
@@ -23,7 +16,6 @@ export function readJson(refusals: RefusalCatalog): RequestHandler[] {
     const body: unknown = request.body;
     if (!Buffer.isBuffer(body) || !isUtf8(body))
       return sendStandardError(response, { status: 400, code: "BAD_REQUEST" });
-    rawBodies.set(request, body);
     if (isTextTooDeep(body)) {
       return sendRefusal(response, refusals, { status: 400, code: "LG168", detail: { maximum: maxJsonDepth } });
     }

@@ -3,17 +3,19 @@ import type { TokenKeys, TokenPayload } from "./token_keys.ts";
 /** What a token may make of a request; each is the PostgreSQL role `tallystick_<role>`. */
 export const roles = ["customer", "teller", "accountant", "auditor", "admin", "operator"] as const;
 export type Role = (typeof roles)[number];
+/** Who acts: by a token, or as a partner by an API key. */
+export type ActingRole = Role | "partner";
 /** Those that belong to a tenant. */
 export const tenantRoles = roles.filter((role) => role !== "operator");
 
-/** What a verified token says. Nothing else of it is used. */
+/** What a verified token says, or an API key stands for. Nothing else of them is used. */
 export interface Claims {
   userId: string;
-  /** The session that the token was made for: the database asks whether it is still open. */
+  /** The session that the token was made for, or the API key itself: the database asks whether it is still open. */
   sessionId: string;
   /** Null for an operator, who belongs to no tenant. */
   tenantId: number | null;
-  role: Role;
+  role: ActingRole;
   /** Seconds since 1970. */
   expiresAt: number;
 }

@@ -11,6 +11,7 @@ export type CallDatabase = <Row extends object>(
 export type AuthenticationFunction =
   | "accept_own_invitation"
   | "activate_second_factor"
+  | "api_key_secrets"
   | "begin_login"
   | "begin_reauthentication"
   | "begin_registration"
@@ -29,7 +30,8 @@ export type AuthenticationFunction =
   | "renew_recovery_codes"
   | "request_password_reset"
   | "reset_password"
-  | "rotate_refresh_token";
+  | "rotate_refresh_token"
+  | "use_api_key";
 
 const setConfigSql =
   "select pg_catalog.set_config(el->>0, el->>1, true) from pg_catalog.json_array_elements($1::json) el";

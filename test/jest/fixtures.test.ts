@@ -50,6 +50,18 @@ describe("a refusal", () => {
   });
 });
 
+test("every kind of security event that is recorded is in the list of kinds", () => {
+  const list = `${folder}audit/security_event_kinds.sql`;
+  const kinds = matchesIn([list], /^ {2}\('(\w+)'/gm);
+  const recorded = matchesIn(
+    fixtures.filter((file) => file !== list),
+    /record_security_event\(\s*'(\w+)'/g,
+  );
+  expect(recorded).toContain("other_tenant_probe");
+  expect(duplicatesOf(kinds)).toEqual([]);
+  expect(recorded.filter((kind) => !kinds.includes(kind))).toEqual([]);
+});
+
 /**
  * graphile-migrate minifies with pg-minify, which takes an apostrophe between `$$` for the start of a string:
  * an odd number of them does not load, and an even number joins what is between them.

@@ -32,8 +32,8 @@ export async function ensureSession(db: Queryable, of: SessionOf): Promise<strin
   }
   await db.query(
     `insert into app_private.sessions (id, tenant_id, user_id, role, kind, expires_at)
-     values ($1, $2, $3, $4, 'login', 'infinity') on conflict do nothing`,
-    [id, tenantId, userId, role],
+     values ($1, $2, $3, $4, $5, 'infinity') on conflict do nothing`,
+    [id, tenantId, userId, role, role === "partner" ? "api_key" : "login"],
   );
   return id;
 }

@@ -153,6 +153,14 @@ describe("root fields", () => {
   });
 });
 
+test("words are counted before anything is made of them", async () => {
+  const answer = await api.ask(
+    `{ accounts(filter: { id: { in: [${"1 ".repeat(limits.tokens)}] } }) { nodes { id } } }`,
+  );
+  expect(answer.errors[0]?.extensions).toMatchObject({ code: "LG163", detail: { maximum: limits.tokens } });
+  expect(answer.errors[0]?.extensions.detail).toHaveProperty("tokens");
+});
+
 describe("documents that take long to check", () => {
   const fragments = Array.from({ length: 50 }, (_, n) => `fragment F${n} on Tenant { ...F${n + 1} ...F${n + 1} }`);
   const doubling = fragments.join(" ");

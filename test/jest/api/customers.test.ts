@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { sign } from "../../../src/providers/kyc/signature.ts";
 import { startSimulatedProvider } from "../../../src/providers/kyc/simulated.ts";
 import { addJob, queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
+import { staff } from "../../support/session.ts";
 import { bootApi, type Caller } from "./_api.ts";
 
 /* Sensitive details and verification of customers, over the API, with a provider behind real HTTP. */
@@ -100,13 +101,13 @@ describe("sensitive details", () => {
       revealCustomerDetail: { value: "ann.smith@example.com" },
     });
     const { rows } = await owner.query(
-      `select column_name, purpose, read_by from app_private.sensitive_reads
-       where purpose like 'a payment%' order by id`,
+      `select user_id, action from app_private.audit_entries
+       where operation = 'read' and action like '%a payment%' order by id`,
     );
-    expect(rows.map((row: { column_name: string }) => row.column_name)).toEqual([
-      "bank_account",
-      "bank_account",
-      "email",
+    expect(rows).toEqual([
+      { user_id: api.books.customer, action: "bank_account: a payment came back" },
+      { user_id: staff, action: "bank_account: a payment came back" },
+      { user_id: staff, action: "email: a payment came back" },
     ]);
   });
 
@@ -247,11 +248,10 @@ describe("verification", () => {
     expect(await codes(revealEvidence, { id: evidence }, stranger)).toEqual(["LG381"]);
     expect(await codes(revealEvidence, { id: evidence }, otherAdmin)).toEqual(["LG402"]);
     const { rows } = await owner.query(
-      "select read_by from app_private.sensitive_reads where row_key = $1 order by id",
+      "select user_id from app_private.audit_entries where operation = 'read' and row_key = $1 order by id",
       [evidence],
     );
-    expect(rows).toHaveLength(3);
-    expect(rows[0]).toEqual({ read_by: null });
+    expect(rows).toEqual([{ user_id: null }, { user_id: caller.user }, { user_id: staff }]);
   });
 });
 

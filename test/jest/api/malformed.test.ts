@@ -1,5 +1,7 @@
 import { expect, jest, test } from "@jest/globals";
 import fc from "fast-check";
+import { buildSchema, parse, validate } from "graphql";
+import { readProjectFile } from "../../support/project_files.ts";
 import { bootApi } from "./_api.ts";
 import { sendRaw } from "./_raw.ts";
 
@@ -130,6 +132,39 @@ test("documents of any words", async () => {
   );
 });
 
+const documents = [
+  "query ($v: UUID!) { account(id: $v) { code } }",
+  "query ($v: String!) { accountByCode(code: $v, currency: $v) { id } }",
+  "query ($v: ID!) { node(nodeId: $v) { nodeId } }",
+  "query ($v: Cursor) { accounts(after: $v) { nodes { id } } }",
+  "query ($v: Int) { accounts(first: $v) { nodes { id } } }",
+  "query ($v: [AccountOrderBy!]) { accounts(orderBy: $v) { nodes { id } } }",
+  "query ($v: AccountFilter) { accounts(filter: $v) { nodes { id } } }",
+  "query ($v: String) { accounts(filter: { code: { startsWith: $v } }) { nodes { id } } }",
+  "query ($v: Datetime) { trialBalance(asOf: $v, knownAt: $v) { balance } }",
+  "query ($v: Datetime) { accounts { nodes { balance(asOf: $v) { posted } } } }",
+  "query ($v: BigInt) { accounts { nodes { statement(beforeVersion: $v) { amount } } } }",
+  "query ($v: Int) { accounts { nodes { statement(pageSize: $v) { amount } } } }",
+  "query ($v: Amount!, $r: [BigFloat]!) { allocate(amount: $v, ratios: $r) }",
+  "query ($v: String!) { convertAmount(amount: 1, fromCurrency: $v, toCurrency: $v) { amount } }",
+  "mutation ($v: String!) { createCurrency(input: { code: $v, exponent: 2 }) { currency { code } } }",
+  "mutation ($v: String!) { openAccount(input: { code: $v, name: $v, type: ASSET, currency: $v }) { __typename } }",
+  `mutation ($v: JSON) {
+      openAccount(input: { code: "c", name: "n", type: ASSET, currency: "USD", metadata: $v }) { clientMutationId } }`,
+  "mutation ($v: TransactionInput!) { postTransaction(input: { transaction: $v }) { result { transactionId } } }",
+  `mutation ($v: [TransactionInput]!) {
+      postTransactions(input: { transactions: $v }) { results { refusal { code } } } }`,
+  'mutation ($v: Datetime!) { openPeriod(input: { name: "p", startsAt: $v, endsAt: $v }) { clientMutationId } }',
+  "mutation ($v: UUID!) { reverseTransaction(input: { transactionId: $v }) { result { transactionId } } }",
+  "mutation ($v: String!) { login(input: { email: $v, password: $v, tenant: $v, code: $v }) { __typename } }",
+  "mutation ($v: UUID!, $r: String) { freezeAccount(input: { id: $v, clientMutationId: $r }) { clientMutationId } }",
+];
+
+test("the documents that follow are valid", () => {
+  const schema = buildSchema(readProjectFile("schema/api.graphql"));
+  for (const document of documents) expect(validate(schema, parse(document))).toEqual([]);
+});
+
 test("valid documents with any variables: what the database refuses is told in words of ours", async () => {
   const strange = fc.oneof(
     fc.jsonValue({ maxDepth: 3 }),
@@ -162,37 +197,37 @@ test("valid documents with any variables: what the database refuses is told in w
       "x".repeat(50_000),
     ),
   );
-  const documents = fc.constantFrom(
-    "query ($v: UUID!) { account(id: $v) { code } }",
-    "query ($v: String!) { accountByCode(code: $v, currency: $v) { id } }",
-    "query ($v: ID!) { node(nodeId: $v) { nodeId } }",
-    "query ($v: Cursor) { accounts(after: $v) { nodes { id } } }",
-    "query ($v: Int) { accounts(first: $v) { nodes { id } } }",
-    "query ($v: [AccountOrderBy!]) { accounts(orderBy: $v) { nodes { id } } }",
-    "query ($v: AccountFilter) { accounts(filter: $v) { nodes { id } } }",
-    "query ($v: String) { accounts(filter: { code: { startsWith: $v } }) { nodes { id } } }",
-    "query ($v: Datetime) { trialBalance(asOf: $v, knownAt: $v) { balance } }",
-    "query ($v: Datetime) { accounts { nodes { balance(asOf: $v) { posted } } } }",
-    "query ($v: BigInt) { accounts { nodes { statement(beforeVersion: $v) { amount } } } }",
-    "query ($v: Int) { accounts { nodes { statement(pageSize: $v) { amount } } } }",
-    "query ($v: Amount!, $r: [BigFloat]!) { allocate(amount: $v, ratios: $r) }",
-    "query ($v: String!) { convertAmount(amount: 1, fromCurrency: $v, toCurrency: $v) { amount } }",
-    "mutation ($v: String!) { createCurrency(input: { code: $v, exponent: 2 }) { currency { code } } }",
-    "mutation ($v: String!) { openAccount(input: { code: $v, name: $v, type: ASSET, currency: $v }) { __typename } }",
-    `mutation ($v: JSON) {
-      openAccount(input: { code: "c", name: "n", type: ASSET, currency: "USD", metadata: $v }) { clientMutationId } }`,
-    "mutation ($v: TransactionInput!) { postTransaction(input: { transaction: $v }) { result { transactionId } } }",
-    `mutation ($v: [TransactionInput]!) {
-      postTransactions(input: { transactions: $v }) { results { refusal { code } } } }`,
-    'mutation ($v: Datetime!) { openPeriod(input: { name: "p", startsAt: $v, endsAt: $v }) { clientMutationId } }',
-    "mutation ($v: UUID!) { reverseTransaction(input: { transactionId: $v }) { result { transactionId } } }",
-    "mutation ($v: String) { freezeAccount(input: { id: $v, clientMutationId: $v }) { clientMutationId } }",
-  );
   await fc.assert(
-    fc.asyncProperty(documents, strange, strange, async (query, v, r) =>
+    fc.asyncProperty(fc.constantFrom(...documents), strange, strange, async (query, v, r) =>
       expectOneShape(await post(JSON.stringify({ query, variables: { v, r } }))),
     ),
     { numRuns: runs * 3 },
+  );
+});
+
+test("anything sent to sign in, sign out, refresh or register", async () => {
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.constantFrom<unknown>("a@example.com", "\u0000", "x".repeat(5_000)),
+  );
+  const keys = fc.constantFrom("email", "password", "tenant", "code", "refreshToken", "name", "cookie", "__proto__");
+  const body = fc.oneof(
+    fc.dictionary(keys, value).map((one) => JSON.stringify(one)),
+    oddJson,
+  );
+  const route = fc.constantFrom("login", "logout", "refresh", "register", "confirm", "nothing");
+  await fc.assert(
+    fc.asyncProperty(route, body, async (name, content) => {
+      const response = await fetch(`${base}/api/v1/auth/${name}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: content,
+      });
+      const [status, type, text] = [response.status, response.headers.get("content-type") ?? "", await response.text()];
+      // Signing out of nothing is done at once, and says nothing.
+      if (status !== 204) expectOneShape({ status, type, text });
+    }),
+    { numRuns: runs },
   );
 });
 

@@ -93,8 +93,9 @@ describe("a refused movement of money", () => {
   });
 
   test("is there once for each field, by the name of the field", async () => {
+    // The keys of the answer are the caller's choice, and name nothing.
     const query = `mutation ($t: TransactionInput!) {
-      one: postTransaction(input: { transaction: $t }) { result { transactionId } }
+      account: postTransaction(input: { transaction: $t }) { result { transactionId } }
       freezeAccount(input: { id: "${books.tenant}2345678-0000-4000-8000-000000000000" }) { account { id } }
     }`;
     await send(query, { t: transfer(books.cash, books.sales, "0").transaction }, { "x-request-id": "refused-2" });

@@ -32,26 +32,22 @@ describe("help", () => {
     "operator remove",
   ];
   const commands = ["start", "migrate", "tenant", "operator", ...ofTenants, "token", "import", "export"];
-  test.each([...commands, "trial-balance", "verify", "proof", "operations", "operations collect"])(
+  const ofKeys = ["api-key", "api-key create", "api-key list", "api-key revoke"];
+  test.each([...commands, ...ofKeys, "trial-balance", "verify", "proof", "operations", "operations collect"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       expect(stdout).toContain(`Usage: tallystick ${name} `);
-      if (!["tenant", "operator", "operations"].includes(name))
+      if (!["tenant", "operator", "api-key", "operations"].includes(name))
         expect(stdout).toMatch(new RegExp(`\\n {2}\\$ .*npx tallystick ${name}`));
     },
   );
 
   test("tallystick --help lists every command and what to do first", async () => {
     const { stdout } = await cli.run("--help");
-    for (const name of [
-      ...commands.filter((c) => !c.includes(" ")),
-      "trial-balance",
-      "verify",
-      "proof",
-      "operations",
-    ]) {
+    const others = ["api-key", "trial-balance", "verify", "proof", "operations"];
+    for (const name of [...commands.filter((c) => !c.includes(" ")), ...others]) {
       expect(stdout).toMatch(new RegExp(`\\n {2}${name} .*[a-z]`));
     }
     expect(stdout).toContain("$ npx tallystick import books.csv --tenant home");

@@ -6,12 +6,11 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { collectOperations, findFiles, readSchema } from "../../../src/cli/operations/collect.ts";
-import { ConfigError, loadConfig } from "../../../src/config.ts";
+import { ConfigError } from "../../../src/config.ts";
 import { hashOfDocument, loadOperationRules } from "../../../src/graphql/operations.ts";
 import { projectRoot } from "../../../src/paths.ts";
-import { fieldKeySetting } from "../../support/field_keys.ts";
 import { readProjectFile } from "../../support/project_files.ts";
-import { bootApi, secret } from "../api/_api.ts";
+import { bootApi } from "../api/_api.ts";
 
 /** Does what docs/how-to/lock-down-the-api.md says, in a folder of its own, with the page's own files and commands. */
 const page = readProjectFile("docs/how-to/lock-down-the-api.md");
@@ -181,15 +180,14 @@ describe("the server", () => {
 });
 
 describe("the server does not start", () => {
-  const config = (settings: Record<string, string>) =>
-    loadConfig({
-      NODE_ENV: "production",
-      TALLYSTICK_JWT_SECRET: secret,
-      TALLYSTICK_FIELD_KEYS: fieldKeySetting("test"),
-      DATABASE_URL: "postgres://x/y",
-      ...settings,
-    });
-  const load = (settings: Record<string, string>) => () => loadOperationRules(config(settings));
+  const load =
+    (settings: Partial<Parameters<typeof loadOperationRules>[0]>) => (): ReturnType<typeof loadOperationRules> =>
+      loadOperationRules({
+        environment: "production",
+        persistedOperations: undefined,
+        allowAnyOperation: false,
+        ...settings,
+      });
   const folderWith = (name: string, files: Record<string, string>): string => {
     const path = join(folder, name);
     mkdirSync(path);
@@ -199,18 +197,18 @@ describe("the server does not start", () => {
   test("in production without a folder, unless it is told to take anything", () => {
     expect(load({})).toThrow(ConfigError);
     expect(load({})).toThrow("TALLYSTICK_PERSISTED_OPERATIONS is required in production");
-    expect(load({ TALLYSTICK_ALLOW_ANY_OPERATION: "true" })()).toEqual({ operations: undefined, allowAny: true });
-    expect(load({ NODE_ENV: "development" })()).toEqual({ operations: undefined, allowAny: true });
+    expect(load({ allowAnyOperation: true })()).toEqual({ operations: undefined, allowAny: true });
+    expect(load({ environment: "development" })()).toEqual({ operations: undefined, allowAny: true });
   });
   test("with a folder that is missing or empty", () => {
-    const setting = (path: string) => load({ TALLYSTICK_PERSISTED_OPERATIONS: path });
+    const setting = (path: string) => load({ persistedOperations: path });
     expect(setting(join(folder, "nowhere"))).toThrow("TALLYSTICK_PERSISTED_OPERATIONS cannot be read");
     expect(setting(folderWith("empty", {}))).toThrow("has no operation");
   });
   test("with a file that is not what its name says", () => {
     const text = "{ currentTenant { slug } }";
     const path = folderWith("tampered", { [`${hashOfDocument(text)}.graphql`]: `${text} ` });
-    expect(load({ TALLYSTICK_PERSISTED_OPERATIONS: path })).toThrow("is not what its name says");
+    expect(load({ persistedOperations: path })).toThrow("is not what its name says");
   });
 });
 

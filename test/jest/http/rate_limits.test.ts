@@ -2,9 +2,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
 import type { RequestHandler } from "express";
 import { pino } from "pino";
+import type { Config } from "../../../src/config.ts";
+import { authenticate } from "../../../src/http/authenticate.ts";
 import { countInDatabase } from "../../../src/http/count_hits.ts";
-import { makeRateLimits, makeRateRules } from "../../../src/http/rate_limits.ts";
+import { makeRateLimits, makeRateRules, type RateLimits } from "../../../src/http/rate_limits.ts";
 import { type CountHits, makeSharedCounter, type RateRule } from "../../../src/http/shared_counter.ts";
+import { secretKeys } from "../../../src/http/token_keys.ts";
+import { signToken } from "../../../src/http/tokens.ts";
 import { logBrokenConnections } from "../../../src/postgres/pool.ts";
 import { addJob, runDueJobs, workerPool } from "../../support/jobs.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
@@ -12,6 +16,7 @@ import { createTestDatabase } from "../../support/test_database.ts";
 /* Counting in the database; what the API makes of it is tested in api/rate_limits.test.ts. */
 const db = await createTestDatabase();
 const log = pino({ level: "silent" });
+const secret = "the secret of these tests, 32 characters or more";
 const key = (n: number): Buffer => Buffer.alloc(16, n);
 
 /** A connection as the API has one for counting. */
@@ -112,6 +117,30 @@ test("counting goes on after the database has ended the connection", async () =>
   expect(rows).toEqual([{ hits: "20" }]);
 });
 
+test("a database that says nothing is waited for two seconds, and its connection not used again", async () => {
+  const released: unknown[] = [];
+  const client = { query: () => new Promise(() => undefined), release: (error: unknown) => released.push(error) };
+  const counter = makeSharedCounter({ countHits: countInDatabase({ connect: async () => client } as never), log });
+  const started = Date.now();
+  expect((await counter.hit(key(60), rule({}))).total).toBe(1);
+  expect(Date.now() - started).toBeLessThan(5_000);
+  expect(released).toEqual([expect.any(Error)]);
+  // From then on nobody waits.
+  for (let n = 2; n <= 5; n += 1) expect((await counter.hit(key(60), rule({}))).total).toBe(n);
+});
+
+test("a table that somebody has locked does not hold up requests", async () => {
+  const [counter] = counters(1);
+  await db.withClient("owner", async (client) => {
+    await client.query("begin; lock table app_private.rate_limit_counters in access exclusive mode");
+    const started = Date.now();
+    for (let n = 1; n <= 5; n += 1) expect((await counter?.hit(key(61), rule({})))?.total).toBe(n);
+    expect(Date.now() - started).toBeLessThan(4_000);
+    await client.query("rollback");
+  });
+  await counter?.stop();
+});
+
 describe("the rules", () => {
   test("leave 2 % of a limit to each process, and nothing of a small one", () => {
     const rules = makeRateRules({ user: 600, address: 40, key: 100, tenant: 12_000, signIn: 20 });
@@ -130,33 +159,83 @@ describe("the rules", () => {
   });
 });
 
-describe("signing in", () => {
-  const limits = (count: CountHits) =>
-    makeRateLimits({
-      config: { jwtSecret: "x".repeat(32), rateLimits: { user: 9, address: 9, key: 9, tenant: 9, signIn: 5 } },
-      refusals: new Map([
-        ["LG462", { code: "LG462", name: "too_many_requests", message: "", hint: "", isRetryable: true }],
-      ]),
-      countHits: count,
-      log,
+/** What a handler makes of a request: nothing, an error, or a status. */
+function pass(handler: RequestHandler, request: object): Promise<unknown> {
+  return new Promise((resolve) => {
+    const response = {
+      headersSent: false,
+      append: () => response,
+      setHeader: () => response,
+      status: (status: number) => ({ json: (body: object) => resolve({ status, ...body }) }),
+    };
+    handler(request as never, response as never, resolve);
+  });
+}
+
+function limitsWith(limits: Partial<Config["rateLimits"]>, countHits: CountHits) {
+  const words = { code: "LG462", name: "too_many_requests", message: "", hint: "", isRetryable: true };
+  return makeRateLimits({
+    config: { jwtSecret: secret, rateLimits: { user: 9, address: 9, key: 9, tenant: 9, signIn: 5, ...limits } },
+    refusals: new Map([["LG462", words]]),
+    countHits,
+    log,
+  });
+}
+
+describe("the limits of a caller", () => {
+  const keys = secretKeys(secret);
+  const request = (userId: string, tenantId: number) => {
+    const token = signToken({ keys, tenantId, role: "teller", userId, sessionId: userId, expiresInSeconds: 60 });
+    return { headers: { authorization: `Bearer ${token}` }, ip: "192.0.2.1", app: { get: () => false } };
+  };
+  const user = (n: number): string => `00000000-0000-7000-8000-00000000000${n}`;
+  /** Passes all handlers until one refuses, and tells which limit it was. */
+  const send = async (limits: RateLimits, userId: string, tenantId = 1): Promise<string | undefined> => {
+    const one = request(userId, tenantId);
+    await pass(authenticate(keys), one);
+    for (const handler of [limits.limitAddress, ...limits.limitCaller]) {
+      const answer = (await pass(handler, one)) as
+        | { errors: { extensions: { detail: { limit: string } } }[] }
+        | undefined;
+      if (answer) return answer.errors[0]?.extensions.detail.limit;
+    }
+    return undefined;
+  };
+  /** Counters in memory, all in one window. */
+  const inMemory = (): CountHits => {
+    const totals = new Map<string, number>();
+    return async (batch) => ({
+      totals: batch.map(({ key: one, hits }) => {
+        const total = (totals.get(one.toString("hex")) ?? 0) + hits;
+        totals.set(one.toString("hex"), total);
+        return total;
+      }),
+      clock: Date.now(),
     });
+  };
+
+  test("who is over their own takes nothing from the others of the tenant, who have one together", async () => {
+    const limits = limitsWith({ user: 10, tenant: 15 }, inMemory());
+    const answers = [];
+    for (let n = 0; n < 100; n += 1) answers.push(await send(limits, user(1)));
+    expect(answers.map((answer) => answer ?? "passes")).toEqual([
+      ...Array(10).fill("passes"),
+      ...Array(90).fill("user"),
+    ]);
+    const others = [];
+    for (let n = 0; n < 8; n += 1) others.push((await send(limits, user(2))) ?? "passes");
+    expect(others).toEqual([...Array(5).fill("passes"), ...Array(3).fill("tenant")]);
+    expect(await send(limits, user(2), 2)).toBeUndefined();
+    await limits.stop();
+  });
+});
+
+describe("signing in", () => {
   const counted = connect();
   const request = { ip: "192.0.2.50", headers: {}, socket: {}, app: { get: () => false } };
 
-  /** What the handler makes of a request: nothing, an error, or a status. */
-  const pass = (handler: RequestHandler): Promise<unknown> =>
-    new Promise((resolve) => {
-      const response = {
-        headersSent: false,
-        append: () => response,
-        setHeader: () => response,
-        status: (status: number) => ({ json: () => resolve(status) }),
-      };
-      handler(request as never, response as never, resolve);
-    });
-
-  test("is counted exactly, by whichever process and whichever way", async () => {
-    const [one, other] = [limits(counted), limits(counted)];
+  test("is counted exactly, by whichever process", async () => {
+    const [one, other] = [limitsWith({}, counted), limitsWith({}, counted)];
     for (const process of [one, other, one, other, other]) await process.admitSignIn("192.0.2.50");
     await expect(one.admitSignIn("192.0.2.50")).rejects.toMatchObject({ code: "LG462" });
     await expect(other.admitSignIn("192.0.2.50")).rejects.toMatchObject({ code: "LG462" });
@@ -165,9 +244,9 @@ describe("signing in", () => {
   });
 
   test("stops while nobody can count; everything else goes on", async () => {
-    const broken = limits(() => Promise.reject(new Error("The database is down.")));
+    const broken = limitsWith({}, () => Promise.reject(new Error("The database is down.")));
     await expect(broken.admitSignIn("192.0.2.50")).rejects.toMatchObject({ code: "LG363" });
-    expect(await pass(broken.limitAddress)).toBeUndefined();
+    expect(await pass(broken.limitAddress, request)).toBeUndefined();
     await broken.stop();
   });
 });

@@ -105,6 +105,22 @@ describe("loadConfig", () => {
     expect(message).toContain("DATABASE_URL is required in production");
   });
 
+  test("refuses passwords that are cheap to guess, in production alone", () => {
+    const cheap = { TALLYSTICK_ARGON2_MEMORY_KIB: "1024", TALLYSTICK_ARGON2_PASSES: "1" };
+    expect(loadConfig({ ...development, ...cheap }).argon2).toEqual({ memoryKib: 1024, passes: 1 });
+    expect(loadConfig(production).argon2).toEqual({ memoryKib: 47_104, passes: 2 });
+    for (const [name, value] of Object.entries(cheap)) {
+      expect(problemsOf({ ...production, [name]: value })).toContain("should be 19456 and 2 at the least");
+    }
+  });
+
+  test("reads a key set for tokens, and tells what is wrong with it", () => {
+    expect(loadConfig(development).jwtKeys).toBeUndefined();
+    expect(problemsOf({ ...development, TALLYSTICK_JWT_KEYS: "/no/such/file" })).toContain(
+      "TALLYSTICK_JWT_KEYS should name a file that can be read (ENOENT).",
+    );
+  });
+
   const key = (byte: number): string => Buffer.alloc(32, byte).toString("base64");
   test.each([
     ["TALLYSTICK_JWT_SECRET", "x".repeat(64)],

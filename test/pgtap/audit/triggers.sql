@@ -3,7 +3,7 @@
  * fails here, and so does a column that looks like a secret and is not redacted.
  */
 begin;
-select plan(15);
+select plan(17);
 
 create temp view tables as
 select c.oid, c.oid::regclass::text as name, c.relname,
@@ -113,6 +113,32 @@ select is_empty(
   $$select e.id from app_private.audit_entries e
     where e.table_name = 'keepers' and concat(e.before, e.after) ~ 'hush|deadbeef'$$,
   'its value is nowhere');
+
+-- A key can be a secret as well. Two rows, so that the entries of both must find their own before and after.
+create table app_private.door_keys (
+  token_hash bytea not null,
+  tenant_id integer not null,
+  door integer not null,
+  opened integer not null default 0,
+  constraint door_keys_pkey primary key (token_hash, door)
+);
+select app_private.attach_audit_triggers();
+insert into app_private.door_keys (token_hash, tenant_id, door) values ('\xdeadbeef', 7, 1), ('\xbeefdead', 7, 1);
+update app_private.door_keys set opened = case token_hash when '\xdeadbeef' then 4 else 5 end;
+delete from app_private.door_keys;
+select set_eq(
+  $$select operation, row_key, before ->> 'opened' as before, after ->> 'opened' as after
+    from app_private.audit_entries where table_name = 'door_keys'$$,
+  $$values
+    ('insert'::app_public.audit_operation, '[redacted]/1', null, '0'), ('insert', '[redacted]/1', null, '0'),
+    ('update', '[redacted]/1', '0', '4'), ('update', '[redacted]/1', '0', '5'),
+    ('delete', '[redacted]/1', '4', null), ('delete', '[redacted]/1', '5', null)$$,
+  'a key that is secret is not told, and still tells the rows apart');
+select is_empty(
+  $$select e.id from app_private.audit_entries e
+    where e.table_name = 'door_keys' and concat(e.row_key, e.before, e.after) ~ 'dead|beef'$$,
+  'neither in the key nor among the values');
+drop table app_private.door_keys;
 
 --------------------------------------------------------------------------------------------------
 -- Every table, every operation: on a copy of each without its constraints, so that any row will do

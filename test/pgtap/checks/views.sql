@@ -4,7 +4,29 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(70);
+select plan(76);
+
+-- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
+create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
+declare
+  v_proposal text;
+begin
+  perform tests.open_account(slug, a.code, a.type::app_public.account_type, 'GBP')
+  from (values ('cash', 'asset'), ('equity', 'equity')) as a (code, type);
+  insert into app_public.transaction_thresholds (tenant_id, currency, approval_amount)
+  values (tests.tenant(slug), 'GBP', 900);
+  perform set_config('session_replication_role', 'replica', true);
+  update app_private.approval_thresholds set since = now() - interval '2 minutes';
+  perform set_config('session_replication_role', 'origin', true);
+  perform tests.post(slug, 'cash', 'equity', 899, 'GBP');
+  perform tests.become('teller', tests.tenant(slug), tests.user_id('tina'));
+  v_proposal := (app_public.propose_transaction(
+    tests.transfer(slug, 'cash', 'equity', 900, 'GBP', idempotency_key => 'approved'), 'large')).id;
+  perform tests.become('accountant', tests.tenant(slug), tests.user_id('zoe'));
+  perform app_public.approve_proposal(v_proposal::uuid);
+  perform tests.become_superuser();
+end
+$$;
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
@@ -34,6 +56,7 @@ begin
     tests.post(slug, 'rent', 'cash', 40, idempotency_key => 'k')));
   perform tests.as_tenant(tests.tenant(slug), format($q$select app_public.add_set_to_set(
     (app_public.create_account_set('outer', 'x')).id, (app_public.create_account_set('inner', 'x')).id)$q$));
+  perform pg_temp.make_approval(slug);
   perform tests.as_tenant(
     tests.tenant(slug), $q$select app_public.set_kyc_level_limit(0, 'EUR', 1000000, 1000000, 1000000)$q$);
   perform app_private.velocity_ceilings(
@@ -137,6 +160,12 @@ insert into breakage values
       values (:tenant, ''2020-01-01Z'', ''2020-02-01Z'', 1, 12)'),
   ('relayed_transactions_that_are_missing',
     'insert into app_private.relay_cursors (tenant_id, consumer, id) values (:tenant, ''live'', uuidv7())'),
+  ('approvals_that_do_not_fit', 'update proposed_postings set amount = amount + 1 where tenant_id = :tenant'),
+  ('approvals_that_do_not_fit',
+    'update transactions set created_by = null where tenant_id = :tenant and idempotency_key = ''approved'''),
+  ('transactions_without_approval', 'delete from proposal_decisions where tenant_id = :tenant'),
+  ('transactions_without_approval',
+    'update app_private.approval_thresholds set amount = 899 where tenant_id = :tenant'),
   ('posting_blocks_that_differ',
     'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
       min_effective_at, max_effective_at, debits, credits)
@@ -162,9 +191,9 @@ begin
   perform set_config('search_path', 'app_public, pg_temp, tap', true);
   execute v_statements;
   perform set_config('session_replication_role', 'origin', true);
-  perform tests.become('auditor', tests.tenant('acme'));
+  perform tests.become('auditor', tests.tenant('acme'), tests.user_id('otto'));
   select v.violations into v_acme from app_public.verify_ledger() v where v.name = found.name;
-  perform tests.become('auditor', tests.tenant('other'));
+  perform tests.become('auditor', tests.tenant('other'), tests.user_id('otto'));
   select sum(v.violations) into v_other from app_public.verify_ledger() v;
   perform tests.become_superuser();
   raise exception using errcode = 'P0099', message = (v_acme > 0) || ' ' || v_other;

@@ -126,14 +126,17 @@ select results_eq(
   $$select pg_temp.case_of('ann'), 2$$, 'the check waits for the worker');
 select is((select id from app_private.take_due_kyc_check()), null, 'which takes it once at a time');
 select is(
-  (select count(*)::integer from app_private.sensitive_reads), 0, 'nobody has read the evidence yet');
+  (select count(*)::integer from app_private.audit_entries where operation = 'read'), 0,
+  'nobody has read the evidence yet');
 select is(
   (select count(*)::integer from app_public.kyc_checks k, app_private.kyc_check_evidence(k.tenant_id, k.id)), 1,
   'the worker reads it');
 select is(
-  (select string_agg(r.table_name || ' ' || coalesce(r.read_by::text, 'nobody in person'),
-  ',') from app_private.sensitive_reads r),
-  'app_public.kyc_evidence nobody in person', 'and that is recorded');
+  (
+    select string_agg(concat_ws(' ', r.table_name, r.action), ',')
+    from app_private.audit_entries r where r.operation = 'read' and r.user_id is null
+  ),
+  (select 'kyc_evidence reference: check ' || k.id from app_public.kyc_checks k), 'and that is recorded');
 select pg_temp.be('admin', 'boss');
 select throws_ok($$select pg_temp.decide('ann', 'approved')$$, 'LG385', null, 'before the check nothing is approved');
 select ok(pg_temp.check_found('needs_information', 'The picture is dark.'), 'the provider may need more');

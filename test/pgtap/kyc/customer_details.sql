@@ -31,10 +31,10 @@ returns text
 language sql
 security definer
 as $$
-  select string_agg(format('%s %s %s', r.table_name, r.column_name, r.purpose), ', ' order by r.id)
-  from app_private.sensitive_reads r
-  where r.tenant_id = tests.tenant('acme')
-    and r.row_key = tests.user_id('ann')::text and r.read_by is not null
+  select string_agg(format('%s %s by %s', r.table_name, r.action, u.name), ', ' order by r.id)
+  from app_private.audit_entries r
+  join app_public.users u on u.id = r.user_id
+  where r.tenant_id = tests.tenant('acme') and r.operation = 'read' and r.row_key = tests.user_id('ann')::text
 $$;
 
 -- Members of the two books.
@@ -94,7 +94,7 @@ select is(pg_temp.reveal('ann', 'my own'), pg_temp.sealed('b2'), 'a customer rea
 select throws_ok($$select pg_temp.reveal('eve')$$, 'LG380', null, 'and nobody else''s');
 select is(
   pg_temp.recorded(),
-  'app_hidden.customer_details bank_account a call, app_hidden.customer_details bank_account my own',
+  'customer_details bank_account: a call by admin, customer_details bank_account: my own by customer',
   'every reading is recorded');
 select pg_temp.be('customer', 'eve');
 select is((select count(*)::integer from app_hidden.customer_details), 1, 'a customer sees none but their own');

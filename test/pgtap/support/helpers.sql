@@ -53,7 +53,8 @@ begin
     on conflict do nothing;
   end if;
   insert into app_private.sessions (id, tenant_id, user_id, role, kind, expires_at)
-  select v_id, t.id, session_id.user_id, role::app_public.member_role, 'login', 'infinity'
+  select v_id, t.id, session_id.user_id, role::app_public.member_role,
+    case role when 'partner' then 'api_key' else 'login' end, 'infinity'
   from (select) one
   left join app_public.tenants t on t.id = session_id.tenant_id
   where role = 'operator' or t.id is not null
@@ -392,6 +393,60 @@ begin
   while app_private.seal(max_leaves) > 0 loop
   end loop;
 end
+$$;
+
+/*
+ * For the tests of API keys: a ciphertext of the right form, and a key of a tenant, made by an admin. Its
+ * user is tests.user_id(name), so that accounts can be opened for it beforehand.
+ */
+create function tests.ciphertext()
+returns bytea
+language sql
+immutable
+as $$
+  select '\x010174'::bytea || decode(repeat('00', 28), 'hex')
+$$;
+
+create function tests.make_api_key(
+  slug text,
+  name text,
+  scopes text[] default '{ledger.read,transactions.post}',
+  account_set_id uuid default null,
+  allowed_addresses text[] default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant uuid := md5('key ' || slug || name)::uuid;
+begin
+  insert into app_public.users (id, kind, name) values (tests.user_id(name), 'service', name)
+  on conflict do nothing;
+  insert into app_public.memberships (tenant_id, user_id, role)
+  values (tests.tenant(slug), tests.user_id(name), 'partner')
+  on conflict do nothing;
+  perform tests.as_tenant(tests.tenant(slug), format(
+    'select app_hidden.create_api_key(%L, %L, %L, %L, %L, now() + ''1 day'', %L, %L, %L)',
+    v_id, md5('secret ' || v_id)::uuid, tests.ciphertext(), name, scopes, allowed_addresses,
+    account_set_id, tests.user_id(name)));
+  return v_id;
+end
+$$;
+
+-- Be a program that signs with a key made by make_api_key.
+create function tests.become_partner(slug text, name text)
+returns void
+language sql
+volatile
+as $$
+  select
+    set_config('tallystick.session_id', md5('key ' || slug || name)::uuid::text, true),
+    set_config('role', 'tallystick_partner', true),
+    set_config('tallystick.tenant_id', tests.tenant(slug)::text, true),
+    set_config('tallystick.user_id', tests.user_id(name)::text, true)
 $$;
 
 grant execute on all functions in schema tests to public;

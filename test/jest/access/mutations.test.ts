@@ -1,0 +1,124 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect, test } from "@jest/globals";
+import {
+  buildClientSchema,
+  type GraphQLInputType,
+  type GraphQLObjectType,
+  type GraphQLSchema,
+  getIntrospectionQuery,
+  getNamedType,
+  isEnumType,
+  isInputObjectType,
+  isListType,
+  isNonNullType,
+} from "graphql";
+import { secretKeys } from "../../../src/http/token_keys.ts";
+import { roles, signToken } from "../../../src/http/tokens.ts";
+import { ensureSession, staff } from "../../support/session.ts";
+import { bootApi, secret } from "../api/_api.ts";
+
+/**
+ * Who may call each mutation with the permissions that a new tenant gives. All other roles are refused with
+ * LG402. A mutation without a line fails.
+ */
+const callers: Record<string, string> = {
+  addAccountToSet: "accountant admin",
+  addSetToSet: "accountant admin",
+  approveProposal: "accountant admin",
+  closeAccount: "accountant admin",
+  closePeriod: "accountant admin",
+  createAccountSet: "accountant admin",
+  createCurrency: "accountant admin",
+  decideKycCase: "accountant admin",
+  freezeAccount: "teller accountant admin",
+  openAccount: "teller accountant admin",
+  openKycCase: "customer teller admin",
+  openPeriod: "accountant admin",
+  postConversion: "teller accountant admin",
+  postPendingTransaction: "teller accountant admin",
+  postTransaction: "teller accountant admin",
+  postTransactions: "teller accountant admin",
+  proposeConversion: "teller accountant admin",
+  proposeTransaction: "teller accountant admin",
+  rebuildBalances: "admin",
+  rejectProposal: "accountant admin",
+  removeAccountFromSet: "accountant admin",
+  removeSetFromSet: "accountant admin",
+  reverseTransaction: "accountant admin",
+  setAccountLimits: "accountant admin",
+  setExchangeRate: "accountant admin",
+  setKycLevelLimit: "admin",
+  startKycReview: "customer teller admin",
+  unfreezeAccount: "accountant admin",
+  updateAccount: "accountant admin",
+  voidPendingTransaction: "teller accountant admin",
+  withdrawProposal: "teller accountant admin",
+};
+
+const api = await bootApi();
+const schema = buildClientSchema(await api.get(getIntrospectionQuery()));
+const mutations = (schema.getMutationType() as GraphQLObjectType).getFields();
+const everyone = [...roles, "anonymous"] as const;
+
+/** What a mutation answers to a role: its code, or "called" for whatever else comes of the least input. */
+async function call(name: string, role: (typeof everyone)[number], tenant = api.books.tenant): Promise<string> {
+  const of = { tenantId: role === "operator" ? null : tenant, role, userId: staff };
+  let authorization = "";
+  if (role !== "anonymous") {
+    const sessionId = await api.db.withClient("owner", (client) => ensureSession(client, of));
+    authorization = `Bearer ${signToken({ ...of, role, keys: secretKeys(secret), sessionId, expiresInSeconds: 60 })}`;
+  }
+  const [input] = mutations[name]?.args ?? [];
+  if (!input) throw new Error(`${name} takes no input.`);
+  const query = `mutation ($input: ${input.type}) { ${name}(input: $input) { __typename } }`;
+  const { errors, text } = await api.ask(query, { input: leastValue(schema, input.type) }, { role, authorization });
+  if (errors.some(({ extensions }) => /^(GRAPHQL|BAD)_/.test(extensions.code))) throw new Error(text);
+  const code = errors[0]?.extensions.code;
+  return code === "LG402" || code === "LG401" ? code : "called";
+}
+
+/** The smallest value that a type takes. */
+function leastValue(of: GraphQLSchema, type: GraphQLInputType): unknown {
+  if (!isNonNullType(type)) return null;
+  if (isListType(type.ofType)) return [];
+  const named = getNamedType(type);
+  if (isEnumType(named)) return named.getValues()[0]?.name;
+  if (isInputObjectType(named)) {
+    const fields = Object.values(named.getFields()).filter(
+      (field) => isNonNullType(field.type) && field.defaultValue === undefined,
+    );
+    return Object.fromEntries(fields.map((field) => [field.name, leastValue(of, field.type)]));
+  }
+  const values: Record<string, unknown> = {
+    UUID: randomUUID(),
+    Int: 1,
+    Boolean: true,
+    Datetime: "2026-01-01T00:00:00Z",
+    JSON: {},
+  };
+  return values[named.name] ?? "1";
+}
+
+test("every mutation has its line in the table of this file, and every line its mutation", () => {
+  expect(Object.keys(callers).sort()).toEqual(Object.keys(mutations).sort());
+});
+
+describe.each(Object.entries(callers))("%s", (name, allowed) => {
+  test("is called by these roles alone", async () => {
+    const answers: Record<string, string> = {};
+    for (const role of everyone) answers[role] = await call(name, role);
+    const expected = everyone.map((role) => [role, allowed.split(" ").includes(role) ? "called" : "LG402"]);
+    expect(answers).toEqual(Object.fromEntries(expected));
+  });
+});
+
+describe("where a tenant has taken every permission away", () => {
+  test.each(Object.entries(callers))("%s is refused to all", async (name, allowed) => {
+    const tenant = api.otherBooks.tenant;
+    await api.db.withClient("superuser", (client) =>
+      client.query("delete from app_public.role_permissions where tenant_id = $1", [tenant]),
+    );
+    for (const role of everyone.filter((one) => allowed.split(" ").includes(one)))
+      expect([role, await call(name, role, tenant)]).toEqual([role, "LG402"]);
+  });
+});

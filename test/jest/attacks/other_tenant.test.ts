@@ -1,0 +1,261 @@
+import { randomUUID } from "node:crypto";
+import { beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  buildClientSchema,
+  type GraphQLArgument,
+  type GraphQLInputField,
+  type GraphQLInputType,
+  type GraphQLObjectType,
+  getIntrospectionQuery,
+  getNamedType,
+  isEnumType,
+  isInputObjectType,
+  isListType,
+  isNonNullType,
+} from "graphql";
+import { bootApi, type Caller, postMutation, transfer } from "../api/_api.ts";
+
+/*
+ * An admin of other books, who knows every id of these and has the schema and the source: nothing that they ask
+ * tells whether a row of these books exists. For every argument and input field that takes an id, of every query
+ * and mutation there is, the answer to an id of these books is the answer to an id that nobody has.
+ */
+const api = await bootApi();
+const { books, otherBooks } = api;
+const attacker = { tenant: otherBooks.tenant } as const;
+const schema = buildClientSchema(await api.get(getIntrospectionQuery()));
+const ids = new Map<string, string>();
+const nodeIds: string[] = [];
+
+beforeAll(async () => {
+  const post = async (more: object): Promise<string> => {
+    const data = await api.get(postMutation, transfer(books.cash, books.wallet, "500", more));
+    return data.postTransaction.result.transactionId;
+  };
+  ids.set("account", books.cash).set("owned account", books.wallet).set("user", books.customer);
+  ids.set("transaction", await post({ idempotencyKey: "key of acme" }));
+  ids.set("pending", await post({ kind: "PENDING" }));
+  const made = await api.get(
+    `mutation ($transaction: TransactionInput!) {
+      set: createAccountSet(input: { code: "secret", name: "Secret" }) { accountSet { id } }
+      period: openPeriod(input: { name: "secret", startsAt: "2019-01-01T00:00:00Z", endsAt: "2020-01-01T00:00:00Z" }) {
+        accountingPeriod { id } }
+      proposal: proposeTransaction(input: { transaction: $transaction, reason: "why" }) { transactionProposal { id } }
+    }`,
+    transfer(books.cash, books.wallet, "1", { idempotencyKey: "proposed by acme" }),
+  );
+  // A customer who has signed in is a member, and may be verified.
+  await api.get("{ currentTenant { name } }", {}, { role: "customer", user: books.customer });
+  const { openKycCase } = await api.get(
+    "mutation ($id: UUID!) { openKycCase(input: { userId: $id, requestedLevel: 1 }) { kycCase { id } } }",
+    { id: books.customer },
+  );
+  ids.set("case", openKycCase.kycCase.id);
+  ids.set("set", made.set.accountSet.id).set("period", made.period.accountingPeriod.id);
+  ids.set("proposal", made.proposal.transactionProposal.id);
+  const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
+    accounts { nodes { nodeId } } transactions { nodes { nodeId postings { nodes { nodeId } } } }
+    accountSets { nodes { nodeId } } transactionProposals { nodes { nodeId } } }`);
+  type Node = { nodeId: string; postings?: { nodes: Node[] } };
+  for (const { nodes } of [accounts, transactions, accountSets, transactionProposals] as { nodes: Node[] }[])
+    for (const node of nodes) nodeIds.push(node.nodeId, ...(node.postings?.nodes ?? []).map((one) => one.nodeId));
+});
+
+/** Where an id can be put: the path of an argument, such as ["input", "transaction", "pendingId"]. */
+function idPaths(type: GraphQLInputType, path: string[]): string[][] {
+  const named = getNamedType(type);
+  if (named.name === "UUID") return [path];
+  // A filter is a question of its own: see the differential test.
+  if (!isInputObjectType(named) || /Filter$/.test(named.name) || path.length > 4) return [];
+  return Object.values(named.getFields()).flatMap((field) => idPaths(field.type, [...path, field.name]));
+}
+
+/** The least value of a type, with `id` at a path and `own`, an account of the caller, wherever else one is needed. */
+function valueWith(type: GraphQLInputType, path: string[] | undefined, id: string, own: string): unknown {
+  if (isNonNullType(type)) return valueWith(type.ofType, path, id, own) ?? leastScalar(getNamedType(type).name, own);
+  // Two, because a transaction with one posting is refused before anybody looks at its account.
+  if (isListType(type)) return path && [1, 2].map(() => valueWith(type.ofType, path, id, own));
+  const named = getNamedType(type);
+  if (path?.length === 0) return id;
+  if (isEnumType(named)) return named.getValues()[0]?.name;
+  if (!isInputObjectType(named)) return undefined;
+  if (named.name === "PostingInput") return { accountId: path ? id : own, direction: "DEBIT", amount: "1" };
+  if (named.name === "ConditionInput") return { accountId: id, minimumAvailable: "99999999" };
+  const entries = Object.values(named.getFields()).map((field: GraphQLInputField) => {
+    const isOnPath = path?.[0] === field.name;
+    const isNeeded = isNonNullType(field.type) && field.defaultValue === undefined;
+    if (isOnPath || isNeeded)
+      return [field.name, valueWith(field.type, isOnPath ? path?.slice(1) : undefined, id, own)];
+    // What is to be resolved is named by one that resolves.
+    if (field.name === "kind" && path?.[0] === "pendingId") return [field.name, "VOID_PENDING"];
+    const isBesideConditions = field.name === "postings" && path?.[0] === "conditions";
+    return [field.name, isBesideConditions ? balanced(own) : undefined];
+  });
+  return Object.fromEntries(entries);
+}
+
+const balanced = (accountId: string): object[] =>
+  ["DEBIT", "CREDIT"].map((direction) => ({ accountId, direction, amount: "1" }));
+
+function leastScalar(name: string, own: string): unknown {
+  const values: Record<string, unknown> = { UUID: own, Int: 1, Boolean: true, Datetime: "2026-01-01T00:00:00Z" };
+  return values[name] ?? "1";
+}
+
+interface Target {
+  name: string;
+  kind: "query" | "mutation";
+  args: readonly GraphQLArgument[];
+  path: string[];
+  selection: string;
+}
+
+/** Where a refusal is no error but part of what is answered. */
+const selections: Record<string, string> = {
+  postTransactions: "{ results { transactionId refusal { code detail } } }",
+};
+
+function targets(type: GraphQLObjectType | null | undefined, kind: Target["kind"]): Target[] {
+  return Object.values(type?.getFields() ?? {}).flatMap((field) => {
+    const paths = field.args.flatMap((arg) => idPaths(arg.type, [arg.name]));
+    const isObject = "getFields" in getNamedType(field.type);
+    const selection = selections[field.name] ?? (isObject ? "{ __typename }" : "");
+    return paths.map((path) => ({ name: field.name, kind, args: field.args, path, selection }));
+  });
+}
+
+const all = [...targets(schema.getQueryType(), "query"), ...targets(schema.getMutationType(), "mutation")];
+
+/** An id that nobody has, of the same age. */
+const nobodys = (id: string): string => `${id.slice(0, -12)}${randomUUID().slice(-12)}`;
+
+/** The whole answer to a target with an id in its place, without the id. */
+async function answer(
+  { name, kind, args, path, selection }: Target,
+  id: string,
+  caller: Caller = attacker,
+): Promise<string> {
+  const own = caller === attacker ? otherBooks.cash : books.cash;
+  const used = args.filter(
+    (arg) => arg.name === path[0] || (isNonNullType(arg.type) && arg.defaultValue === undefined),
+  );
+  const declared = used.map((arg) => `$${arg.name}: ${arg.type}`).join(", ");
+  const passed = used.map((arg) => `${arg.name}: $${arg.name}`).join(", ");
+  const variables = Object.fromEntries(
+    used.map((arg) => [arg.name, valueWith(arg.type, arg.name === path[0] ? path.slice(1) : undefined, id, own)]),
+  );
+  const { status, text, errors } = await api.ask(
+    `${kind} (${declared}) { ${name}(${passed}) ${selection} }`,
+    variables,
+    caller,
+  );
+  if (errors.some(({ extensions }) => /^(GRAPHQL|BAD|INTERNAL)_/.test(extensions.code))) throw new Error(text);
+  return `${status} ${text.replaceAll(id, "<id>")}`;
+}
+
+test("there are places to put an id in", () => {
+  expect(all.length).toBeGreaterThan(30);
+});
+
+describe("the answer to an id of these books is the answer to no id", () => {
+  test.each(all.map((target) => [`${target.name} ${target.path.join(".")}`, target] as const))(
+    "%s",
+    async (_, target) => {
+      const pairs = [...ids].map(async ([kind, id]) => {
+        expect([kind, await answer(target, id)]).toEqual([kind, await answer(target, nobodys(id))]);
+      });
+      await Promise.all(pairs);
+    },
+  );
+});
+
+test("a node id of these books finds nothing, as one that was made up", async () => {
+  expect(nodeIds.length).toBeGreaterThan(6);
+  for (const nodeId of nodeIds) {
+    const ask = (id: string) =>
+      api.ask("query ($id: ID!) { node(nodeId: $id) { __typename nodeId } }", { id }, attacker);
+    const key = JSON.parse(Buffer.from(nodeId, "base64").toString()) as string[];
+    const madeUp = Buffer.from(JSON.stringify([key[0], randomUUID(), ...key.slice(2)])).toString("base64");
+    const [theirs, nobodys] = [await ask(nodeId), await ask(madeUp)];
+    expect(theirs.data).toEqual({ node: null });
+    expect(theirs.text).toBe(nobodys.text);
+    // And it is these that it was made for.
+    expect((await api.get("query ($id: ID!) { node(nodeId: $id) { nodeId } }", { id: nodeId })).node).toEqual({
+      nodeId,
+    });
+  }
+});
+
+test("a cursor of these books pages through the other books alone", async () => {
+  const page =
+    "query ($after: Cursor) { accounts(after: $after, orderBy: [ID_ASC]) { totalCount edges { cursor node { id } } } }";
+  const [ours, theirs] = [await api.get(page), await api.get(page, {}, attacker)];
+  const own = theirs.accounts.edges.map(({ node }: { node: { id: string } }) => node.id);
+  for (const { cursor, node } of ours.accounts.edges) {
+    const { accounts } = await api.get(page, { after: cursor }, attacker);
+    expect(accounts.totalCount).toBe(own.length);
+    // The cursor is an id like any other: what comes after it, whether it exists or not.
+    expect(accounts.edges.map((edge: { node: { id: string } }) => edge.node.id)).toEqual(
+      own.filter((id: string) => id > node.id),
+    );
+  }
+});
+
+describe("what is unique is so in its books: the same is free in others", () => {
+  test.each([
+    ["account", `openAccount(input: { code: "cash", name: "x", type: ASSET, currency: "USD" }) { account { code } }`],
+    ["account set", `createAccountSet(input: { code: "secret", name: "x" }) { accountSet { code } }`],
+    [
+      "period",
+      `openPeriod(input: { name: "secret", startsAt: "2019-01-01T00:00:00Z", endsAt: "2020-01-01T00:00:00Z" }) {
+        accountingPeriod { name } }`,
+    ],
+  ])("%s", async (kind, field) => {
+    // The books are alike, so a code that they share is taken in them by their own.
+    const { errors } = await api.ask(`mutation { ${field} }`, {}, attacker);
+    expect(errors.map(({ extensions }) => extensions.code)).toEqual(kind === "account" ? ["LG314"] : []);
+  });
+
+  test("idempotency keys", async () => {
+    const data = await api.get(
+      postMutation,
+      transfer(otherBooks.cash, otherBooks.wallet, "7", { idempotencyKey: "key of acme" }),
+      attacker,
+    );
+    expect(data.postTransaction.result.isReplayed).toBe(false);
+    const proposed = await api.get(
+      `mutation ($transaction: TransactionInput!) {
+        proposeTransaction(input: { transaction: $transaction, reason: "x" }) { transactionProposal { status } } }`,
+      transfer(otherBooks.cash, otherBooks.wallet, "8", { idempotencyKey: "proposed by acme" }),
+      attacker,
+    );
+    expect(proposed.proposeTransaction.transactionProposal.status).toBe("OPEN");
+  });
+});
+
+test("a user who belongs to both shows nothing of the books that are not asked for", async () => {
+  // The attacker is a member of both here: what they are elsewhere is not told by who they are.
+  const { memberships } = (
+    await api.get(
+      `mutation ($transaction: TransactionInput!) {
+        proposeTransaction(input: { transaction: $transaction, reason: "x" }) {
+          transactionProposal { proposer { user { memberships { totalCount nodes { role } } } } } } }`,
+      transfer(otherBooks.cash, otherBooks.wallet, "9"),
+      attacker,
+    )
+  ).proposeTransaction.transactionProposal.proposer.user;
+  expect(memberships.totalCount).toBe(1);
+});
+
+// Last, because it changes the books.
+test("the same questions tell an admin of these books what there is", async () => {
+  const indifferent: string[] = [];
+  for (const target of all) {
+    const told = [...ids.values()].map(
+      async (id) => (await answer(target, id, {})) !== (await answer(target, nobodys(id), {})),
+    );
+    if (!(await Promise.all(told)).includes(true)) indifferent.push(`${target.name} ${target.path.join(".")}`);
+  }
+  // A decision is refused for want of a reason first, and anybody may own an account.
+  expect(indifferent).toEqual(["decideKycCase input.id", "openAccount input.ownerId"]);
+});
