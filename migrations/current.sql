@@ -1,3 +1,4 @@
+-- The migration being written. See migrations/README.md.
 ---- audit ----
 
 --!include audit/tg__audit.sql
@@ -19,3 +20,4 @@ from tallystick_anonymous;
 --!include audit/security_event_kinds.sql
 --!include api_keys/api_key_secrets.sql
 --!include api_keys/use_api_key.sql
+

@@ -151,9 +151,14 @@ begin
       string_agg(quote_ident(a.attname), ', ' order by a.attnum),
       string_agg(case
         when a.attname = 'tenant_id' then tests.tenant(slug)::text
+        -- What is found by an id alone, before a tenant is known, has one of its own in each tenant.
+        when t.typname = 'uuid' and v_of_tenant <> '' and exists (
+          select from pg_constraint p
+          where p.conrelid = v_table and p.contype = 'p' and p.conkey = array[a.attnum]
+        ) then format('tests.user_id(n.name || %L)', slug)
         when t.typname = 'uuid' then 'tests.user_id(n.name)'
         when t.typcategory = 'S' then 'n.name'
-        when t.typname = 'bytea' then 'convert_to(n.name, ''UTF8'')'
+        when t.typname = 'bytea' then format('convert_to(n.name || %L, ''UTF8'')', slug)
         when t.typcategory = 'E' then format('(enum_range(null::%s))[1]', format_type(t.oid, null))
         else format('%L::%s', case
           when t.typcategory in ('A', 'R') then case t.typcategory when 'A' then '{}' else 'empty' end
