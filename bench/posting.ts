@@ -90,13 +90,15 @@ export async function measurePosting(
   return figures;
 }
 
+/** Two of so many accounts, each as likely as any other. */
+export function uniformOver(accounts: number): Shape["pick"] {
+  return (random) => {
+    const one = Math.floor(random() * accounts);
+    return [one, (one + 1 + Math.floor(random() * (accounts - 1))) % accounts];
+  };
+}
+
 function shapes(count: number, ownCount: number): Shape[] {
-  const uniformOver =
-    (accounts: number): Shape["pick"] =>
-    (random) => {
-      const one = Math.floor(random() * accounts);
-      return [one, (one + 1 + Math.floor(random() * (accounts - 1))) % accounts];
-    };
   const uniform = uniformOver(count);
   // One account is credited by all others.
   const hot: Shape["pick"] = (random) => [1 + Math.floor(random() * (count - 1)), 0];
@@ -120,7 +122,8 @@ function shapes(count: number, ownCount: number): Shape[] {
   return [...singles, ...batches];
 }
 
-function postingLoad(tenants: Books[], shape: Shape, seconds: number): Load {
+/** Posts in a shape, as clients of the API would. */
+export function postingLoad(tenants: Books[], shape: Shape, seconds: number): Load {
   const booksOf = (index: number): Books => tenants[index % tenants.length] as Books;
   const key = (): string => (shape.withKeys ? crypto.randomUUID() : "");
   const item = (random: () => number, { accountIds }: Books): string => {

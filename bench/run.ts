@@ -13,6 +13,7 @@ import { withClient } from "../src/postgres/client.ts";
 import { measureImport } from "./importing.ts";
 import { type Figure, measurePosting, openBooks } from "./posting.ts";
 import { measureReading } from "./reading.ts";
+import { measureSealing } from "./sealing.ts";
 
 const { values } = parseArgs({
   options: {
@@ -42,10 +43,15 @@ const figures = await withScratchServer({ profile: "durable" }, async ({ createD
     seconds: Number(values.seconds),
     progress,
   });
+  const sealing = await measureSealing(urls, shared, {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    progress,
+  });
   progress("import of 10,000 transactions");
   const importing = await measureImport(urls.owner, 10_000);
   const reading = await measureReading(urls, Number(values.postings), progress);
-  return [...posting, importing, ...reading];
+  return [...posting, ...sealing, importing, ...reading];
 });
 
 const report = table(figures);

@@ -52,6 +52,10 @@ export interface Config {
   drainSeconds: number;
   /** What GET /metrics asks for. Undefined: open, and in production closed. */
   metricsToken: string | undefined;
+  /** Where the hashes of sealed blocks are appended. Undefined: to no file. */
+  anchorFile: string | undefined;
+  /** Where they are posted to. Undefined: nowhere. */
+  anchorUrl: string | undefined;
   /** For how many months the audit trail is kept. Undefined: for ever. */
   auditRetentionMonths: number | undefined;
 }
@@ -151,6 +155,8 @@ const environment = z.object({
   TALLYSTICK_MAX_QUERY_COST: integer(1, 999_999_999).default(50_000),
   TALLYSTICK_DRAIN_SECONDS: integer(0, 300).default(0),
   TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
+  TALLYSTICK_ANCHOR_FILE: z.string().optional(),
+  TALLYSTICK_ANCHOR_URL: httpUrl.optional(),
   // PCI DSS wants a year of it; the database refuses less, too.
   TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
@@ -223,6 +229,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     maxQueryCost: values.TALLYSTICK_MAX_QUERY_COST,
     drainSeconds: values.TALLYSTICK_DRAIN_SECONDS,
     metricsToken: values.TALLYSTICK_METRICS_TOKEN,
+    anchorFile: values.TALLYSTICK_ANCHOR_FILE && resolve(values.TALLYSTICK_ANCHOR_FILE),
+    anchorUrl: values.TALLYSTICK_ANCHOR_URL,
     auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }

@@ -6,6 +6,7 @@ import { importCommand } from "./commands/import.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { operationsCommand } from "./commands/operations.ts";
 import { operatorCommand } from "./commands/operator.ts";
+import { proofCommand } from "./commands/proof.ts";
 import { simulateKycCommand } from "./commands/simulate_kyc.ts";
 import { tenantCommand } from "./commands/tenant.ts";
 import { tokenCommand } from "./commands/token.ts";
@@ -43,6 +44,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(exportCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))
     .addCommand(verifyCommand(ledgers))
+    .addCommand(proofCommand(ledgers))
     .addCommand(simulateKycCommand(ledgers))
     .addCommand(operationsCommand());
   for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {

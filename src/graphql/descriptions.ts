@@ -59,6 +59,7 @@ const argumentTexts: Record<string, string> = {
   memberSetId: "The id of the set that is part of it.",
   "createAccountSet.code": "The code, 1 to 200 characters, unique among the sets.",
   periodId: "The id of the period.",
+  checks: "The names of the checks to run; all of them if left out.",
   "proposeConversion.amount": "How much is given, in minor units.",
   proposalId: "The id of the proposal.",
   reason: "Why, in words: 1 to 1000 characters.",
@@ -153,6 +154,8 @@ const labelTexts: Record<string, string> = {
   "BatchMode.ATOMIC": "All transactions are posted, or none.",
   "Direction.DEBIT": "Debit: makes assets and expenses larger.",
   "Direction.CREDIT": "Credit: makes liabilities, equity and revenue larger.",
+  "SealStream.LEDGER": "Transactions with their postings.",
+  "SealStream.AUDIT": "The audit trail.",
   "TransactionKind.POSTED": "Moves money at once.",
   "TransactionKind.PENDING": "Reserves money until it is posted, voided or expires.",
   "TransactionKind.POST_PENDING": "Posts a pending transaction, wholly or in part, and releases the rest.",
@@ -270,7 +273,7 @@ function textOfType(name: string): string | undefined {
 }
 
 const valueTypes =
-  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation))$/;
+  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation|Stream))$/;
 
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {

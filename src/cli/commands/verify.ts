@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import pg from "pg";
+import { compareAnchors } from "../anchors.ts";
 import { tenantOption } from "../arguments.ts";
 import type { Ledgers, TenantLedger } from "../ledger.ts";
 import { count, formatTable, say, type TableColumn } from "../output.ts";
@@ -15,9 +16,19 @@ interface CheckResult {
   rows: Record<string, unknown>[];
 }
 
+interface VerifyArguments {
+  tenant: string;
+  sealed?: boolean;
+  anchors?: string;
+}
+
+/** The checks of the seal. */
+const sealChecks = ["relayed_transactions_that_are_missing", "seal_blocks_that_differ", "sealed_rows_that_differ"];
+
 const examples = `
-Example:
+Examples:
   $ npx tallystick verify --tenant home
+  $ npx tallystick verify --tenant home --sealed --anchors /mnt/worm/anchors.jsonl
 
 Each check is a view in the schema "checks" whose rows are violations, so zero rows is proof.
 Exit status: 0 nothing was found; 1 something was, and its rows are shown.`;
@@ -27,9 +38,14 @@ export function verifyCommand(ledgers: Ledgers): Command {
     .summary("prove the books")
     .description("Runs every check on the books of a tenant and shows the rows that offend, if there are any.")
     .addOption(tenantOption())
+    .option("--sealed", "run only the checks of the seal")
+    .option("--anchors <file>", "compare the blocks with anchors that were kept elsewhere")
     .addHelpText("after", examples)
-    .action(async ({ tenant }: { tenant: string }) => {
-      const results = await ledgers.withTenant({ tenant, role: "auditor" }, runChecks);
+    .action(async ({ tenant, sealed = false, anchors }: VerifyArguments) => {
+      const results = await ledgers.withTenant({ tenant, role: "auditor" }, async (ledger) => [
+        ...(await runChecks(ledger, sealed ? sealChecks : null)),
+        ...(anchors === undefined ? [] : [await checkAnchors(ledger, anchors)]),
+      ]);
       const table = results.map(({ name, rowsChecked, violations }) => [
         name,
         rowsChecked.toLocaleString("en-GB"),
@@ -53,7 +69,7 @@ const columns: TableColumn[] = [
   { title: "violations", align: "right" },
 ];
 
-async function runChecks({ client }: TenantLedger): Promise<CheckResult[]> {
+async function runChecks({ client }: TenantLedger, names: string[] | null): Promise<CheckResult[]> {
   const { rows: found } = await client.query<{
     name: string;
     description: string;
@@ -61,7 +77,8 @@ async function runChecks({ client }: TenantLedger): Promise<CheckResult[]> {
     violations: string;
   }>(
     `select name, description, rows_checked as "rowsChecked", violations
-       from app_public.verify_ledger() order by name`,
+       from app_public.verify_ledger($1) order by name`,
+    [names],
   );
   const results: CheckResult[] = [];
   for (const { name, description, rowsChecked, violations } of found) {
@@ -69,6 +86,18 @@ async function runChecks({ client }: TenantLedger): Promise<CheckResult[]> {
     results.push({ name, description, rowsChecked: Number(rowsChecked), violations: Number(violations), rows });
   }
   return results;
+}
+
+/** What was told to the outside, as one more check. */
+async function checkAnchors(ledger: TenantLedger, path: string): Promise<CheckResult> {
+  const { compared, differing } = await compareAnchors(ledger, path);
+  return {
+    name: "anchors_that_differ",
+    description: "Each block that was anchored is there as it was anchored.",
+    rowsChecked: compared,
+    violations: differing.length,
+    rows: differing,
+  };
 }
 
 /** The view itself, since verify_ledger answers with the first rows only. */

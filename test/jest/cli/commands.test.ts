@@ -33,7 +33,7 @@ describe("help", () => {
   ];
   const commands = ["start", "migrate", "tenant", "operator", ...ofTenants, "token", "import", "export"];
   const ofKeys = ["api-key", "api-key create", "api-key list", "api-key revoke"];
-  test.each([...commands, ...ofKeys, "trial-balance", "verify", "operations", "operations collect"])(
+  test.each([...commands, ...ofKeys, "trial-balance", "verify", "proof", "operations", "operations collect"])(
     "%s --help tells what it does and shows examples",
     async (name) => {
       const { status, stdout, stderr } = await cli.run(...name.split(" "), "--help");
@@ -46,7 +46,7 @@ describe("help", () => {
 
   test("tallystick --help lists every command and what to do first", async () => {
     const { stdout } = await cli.run("--help");
-    const others = ["api-key", "trial-balance", "verify", "operations"];
+    const others = ["api-key", "trial-balance", "verify", "proof", "operations"];
     for (const name of [...commands.filter((c) => !c.includes(" ")), ...others]) {
       expect(stdout).toMatch(new RegExp(`\\n {2}${name} .*[a-z]`));
     }
@@ -69,7 +69,7 @@ describe("a wrong argument says what is wrong, and the exit status is 2", () => 
       ["import", "x.csv", "-t", "home", "--rounding-tolerance", "0.01"],
       "--rounding-tolerance needs --rounding-account",
     ],
-    [["export", "-t", "home", "--format", "xml"], "Allowed choices are hledger, beancount, csv."],
+    [["export", "-t", "home", "--format", "xml"], "Allowed choices are hledger, beancount, csv, sealed."],
     [["export", "-t", "home"], "required option '--format <format>' not specified"],
     [["trial-balance", "-t", "home", "--at", "2024-02-30"], "It should be a date or a time such as"],
     [["tenant", "create", "x", "--admin-email", "nobody"], "It should be an e-mail address."],

@@ -1,4 +1,6 @@
+import { createHash } from "node:crypto";
 import { beforeEach, describe, expect, test } from "@jest/globals";
+import type pg from "pg";
 import { bootApi, postMutation, transfer } from "../api/_api.ts";
 import { askWith, codeOf, forgetAttempts, makePerson, post, securityEvents, signIn } from "./_people.ts";
 
@@ -91,6 +93,34 @@ describe("a refresh token", () => {
       ),
     );
     expect(rows).toEqual([{ unused: false }, { unused: true }]);
+  });
+
+  test("waits for another use of it that is under way, and then is answered with its successor", async () => {
+    const ann = await teller();
+    const token = createHash("sha256").update(ann.refreshToken).digest();
+    const hash = (name: string): Buffer => createHash("sha256").update(name).digest();
+    const rotate = async (client: pg.PoolClient, name: string): Promise<{ outcome: string; known: Buffer | null }> => {
+      const { rows } = await client.query(
+        `select outcome, known_successor as known
+         from app_hidden.rotate_refresh_token($1, $2, $3, interval '1 hour')`,
+        [token, hash(`${name} ${ann.userId}`), hash(name)],
+      );
+      return rows[0];
+    };
+    const owner = db.pool("owner");
+    const [first, second] = [await owner.connect(), await owner.connect()];
+    try {
+      await first.query("begin");
+      expect((await rotate(first, "first")).outcome).toBe("rotated");
+      const other = rotate(second, "second");
+      const early = await Promise.race([other, new Promise((done) => setTimeout(() => done("waits"), 300))]);
+      expect(early).toBe("waits");
+      await first.query("commit");
+      expect(await other).toEqual({ outcome: "repeated", known: hash("first") });
+    } finally {
+      first.release();
+      second.release();
+    }
   });
 
   test.each([

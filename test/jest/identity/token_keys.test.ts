@@ -50,8 +50,8 @@ describe.each([
 ] as const)("%s", (algorithm, key) => {
   const keys = parseTokenKeys(set(key));
   // jsonwebtoken would not sign some of what it is asked to verify.
-  const signAnything = (payload: object): string => {
-    const text = `${encode({ alg: algorithm, typ: "JWT", kid: key.kid })}.${encode(payload)}`;
+  const signAnything = (payload: object, alg: string = algorithm): string => {
+    const text = `${encode({ alg, typ: "JWT", kid: key.kid })}.${encode(payload)}`;
     const privateKey = createPrivateKey({ key, format: "jwk" });
     return `${text}.${sign(digest, Buffer.from(text), privateKey).toString("base64url")}`;
   };
@@ -87,6 +87,14 @@ describe.each([
       `${head}.${payload}.${signature}=`,
     ]) {
       expect(() => verifyToken(token, keys)).toThrow(TokenError);
+    }
+  });
+
+  test("refuses a right signature under a header that names another algorithm", () => {
+    const payload = { ...claims, exp: Math.floor(Date.now() / 1000) + 60 };
+    expect(verifyToken(signAnything(payload), keys).userId).toBe(staff);
+    for (const alg of ["none", "HS256", algorithm === "EdDSA" ? "RS256" : "EdDSA", "ES256"]) {
+      expect(() => verifyToken(signAnything(payload, alg), keys)).toThrow(TokenError);
     }
   });
 

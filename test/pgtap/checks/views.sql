@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(63);
+select plan(76);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -65,6 +65,9 @@ end
 $$;
 select pg_temp.make('acme');
 select pg_temp.make('other');
+select tests.seal_all();
+select app_private.record_anchors(
+  'file', (select jsonb_agg(a) from app_private.unanchored_heads('file', 10) a));
 
 select is(
   tests.as_tenant(tests.tenant('acme'), format(
@@ -137,6 +140,26 @@ insert into breakage values
   ('open_reservations_that_differ', 'update account_balances set next_expiry_at = null where account_id = :a'),
   ('conversions_that_do_not_add_up', 'update conversions set rate = rate + 0.0001 where tenant_id = :tenant'),
   ('conversions_that_do_not_add_up', 'update app_private.carried_residues set residue = 0 where tenant_id = :tenant'),
+  ('sealed_rows_that_differ', 'update transactions set description = ''x'' where id = :t'),
+  ('sealed_rows_that_differ', 'update app_private.seal_leaves set ids = ids || ids[1:1],
+      leaf_hashes = leaf_hashes || leaf_hashes[1:1] where tenant_id = :tenant'),
+  ('seal_blocks_that_differ', 'update seal_blocks set latest_at = now() where tenant_id = :tenant'),
+  ('seal_blocks_that_differ',
+    'update app_private.seal_anchors set chain_id = gen_random_uuid() where tenant_id = :tenant'),
+  ('seal_blocks_that_differ', 'update app_private.seal_chains set number = number + 1
+      where tenant_id = :tenant and stream = ''ledger'''),
+  ('sealed_rows_that_differ',
+    'update app_private.audit_entries set database_user = ''x'' where tenant_id = :tenant'),
+  ('audit_retirements_that_differ',
+    'insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
+      select :tenant, date_trunc(''month'', now(), ''UTC''),
+        date_trunc(''month'', now(), ''UTC'') + interval ''1 month'', leaf_count, 12
+      from seal_blocks where tenant_id = :tenant and stream = ''audit'''),
+  ('audit_retirements_that_differ',
+    'insert into app_private.audit_retirements (tenant_id, starts_at, ends_at, entries, retained_months)
+      values (:tenant, ''2020-01-01Z'', ''2020-02-01Z'', 1, 12)'),
+  ('relayed_transactions_that_are_missing',
+    'insert into app_private.relay_cursors (tenant_id, consumer, id) values (:tenant, ''live'', uuidv7())'),
   ('approvals_that_do_not_fit', 'update proposed_postings set amount = amount + 1 where tenant_id = :tenant'),
   ('approvals_that_do_not_fit',
     'update transactions set created_by = null where tenant_id = :tenant and idempotency_key = ''approved'''),

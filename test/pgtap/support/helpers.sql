@@ -377,6 +377,25 @@ as $$
 $$;
 
 /*
+ * Seal everything, what this database transaction wrote too: nothing is sealed of one that still runs, so the
+ * rows are made to look like those of an old one.
+ */
+create function tests.seal_all(max_leaves integer default 8192)
+returns void
+language plpgsql
+volatile
+as $$
+begin
+  perform set_config('session_replication_role', 'replica', true);
+  update app_public.transactions set xact_id = '3' where xact_id = pg_current_xact_id();
+  update app_private.audit_entries set xact_id = '3' where xact_id = pg_current_xact_id();
+  perform set_config('session_replication_role', 'origin', true);
+  while app_private.seal(max_leaves) > 0 loop
+  end loop;
+end
+$$;
+
+/*
  * For the tests of API keys: a ciphertext of the right form, and a key of a tenant, made by an admin. Its
  * user is tests.user_id(name), so that accounts can be opened for it beforehand.
  */
