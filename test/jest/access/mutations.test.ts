@@ -112,7 +112,9 @@ async function call(name: string, role: (typeof everyone)[number], tenant = api.
     const sessionId = await api.db.withClient("owner", async (client) => {
       const id = await ensureSession(client, of);
       // An earlier call may have ended it.
-      await client.query("update app_private.sessions set revoked_at = null, revoked_because = null where id = $1", [id]);
+      await client.query("update app_private.sessions set revoked_at = null, revoked_because = null where id = $1", [
+        id,
+      ]);
       return id;
     });
     authorization = `Bearer ${signToken({ ...of, role, keys: secretKeys(secret), sessionId, expiresInSeconds: 60 })}`;
@@ -171,7 +173,8 @@ describe("where a tenant has taken every permission away", () => {
   // What people do for themselves is not the tenant's to take, nor what operators do, nor from admins what gives
   // permissions.
   const others = Object.entries(callers).filter(
-    ([name, allowed]) => ![everybody, signedIn, "operator"].includes(allowed) && !/^(grant|revoke)Permission$/.test(name),
+    ([name, allowed]) =>
+      ![everybody, signedIn, "operator"].includes(allowed) && !/^(grant|revoke)Permission$/.test(name),
   );
   test.each(others)("%s is refused to all", async (name, allowed) => {
     const tenant = api.otherBooks.tenant;
