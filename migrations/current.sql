@@ -1,1 +1,5 @@
 -- The migration being written. See migrations/README.md.
+
+---- access ----
+
+--!include access/partner.sql

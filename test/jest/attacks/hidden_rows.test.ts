@@ -114,6 +114,13 @@ describe("columns that are not shown", () => {
   });
 });
 
+test("the list of tenants has the own one alone", async () => {
+  for (const role of ["admin", "auditor", "customer"] as const) {
+    const { tenants } = await api.get("{ tenants { totalCount nodes { slug } } }", {}, { ...ann, role });
+    expect(tenants).toEqual({ totalCount: 1, nodes: [{ slug: "acme" }] });
+  }
+});
+
 describe("settings", () => {
   const intruders = [
     `'; select set_config('tallystick.tenant_id', '${otherBooks.tenant}', false); --`,

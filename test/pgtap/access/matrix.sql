@@ -103,7 +103,7 @@ where relation in ('app_hidden.retired_blocks', 'app_hidden.sealed_leaves');
 create temp table probed (role text primary key, name text) on commit drop;
 insert into probed values
   ('anonymous', null), ('customer', 'ann'), ('teller', 'tina'), ('accountant', 'abe'), ('auditor', 'otto'),
-  ('admin', 'ada'), ('partner', 'ann'), ('operator', 'olga'), ('worker', null), ('api', null);
+  ('admin', 'ada'), ('partner', 'ann'), ('operator', 'olga'), ('worker', null), ('api', null), ('authenticator', null);
 
 --------------------------------------------------------------------------------------------------
 -- Two tenants with rows in every table
