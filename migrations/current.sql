@@ -1,1 +1,5 @@
--- The migration being written. See migrations/README.md.
+---- authentication ----
+
+--!include errors/refusals.sql
+--!include identity/open_login.sql
+--!include identity/second_factor.sql
