@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { withScratchServer } from "../scripts/scratch_server.ts";
 import { projectRoot } from "../src/paths.ts";
 import { withClient } from "../src/postgres/client.ts";
+import { measureAccess } from "./access.ts";
 import { measureImport } from "./importing.ts";
 import { type Figure, measurePosting, openBooks } from "./posting.ts";
 import { measureReading } from "./reading.ts";
@@ -43,6 +44,11 @@ const figures = await withScratchServer({ profile: "durable" }, async ({ createD
     seconds: Number(values.seconds),
     progress,
   });
+  const access = await measureAccess(urls, shared, {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    progress,
+  });
   const sealing = await measureSealing(urls, shared, {
     rounds: Number(values.rounds),
     seconds: Number(values.seconds),
@@ -51,7 +57,7 @@ const figures = await withScratchServer({ profile: "durable" }, async ({ createD
   progress("import of 10,000 transactions");
   const importing = await measureImport(urls.owner, 10_000);
   const reading = await measureReading(urls, Number(values.postings), progress);
-  return [...posting, ...sealing, importing, ...reading];
+  return [...posting, ...access, ...sealing, importing, ...reading];
 });
 
 const report = table(figures);

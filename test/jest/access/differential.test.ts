@@ -109,7 +109,8 @@ async function fill(client: pg.Client, tenantId: number): Promise<void> {
            case i % 5 when 0 then 'pending' else 'posted' end, array[
              row(v_ids[1 + i % 9], 'debit', i)::app_public.posting_input,
              row(v_ids[1 + (i * 4 + 1) % 9], 'credit', i)::app_public.posting_input
-           ], case when i % 3 = 0 then 'key ' || i % 10 || ' ' || i end, timestamptz '2026-01-01Z' + i % 7 * interval '1 day',
+           ], case when i % 3 = 0 then 'key ' || i % 10 || ' ' || i end,
+             timestamptz '2026-01-01Z' + i % 7 * interval '1 day',
            null, null, null, null, null, null)::app_public.transaction_input)).transaction_id;
          if i % 10 = 0 then
            perform app_public.post_pending_transaction(v_id);

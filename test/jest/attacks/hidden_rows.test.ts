@@ -105,7 +105,6 @@ describe("columns that are not shown", () => {
     "{ postings(orderBy: [POSTED_AMOUNT_DESC]) { totalCount } }",
     "{ accounts(orderBy: [POSTINGS_COUNT_DESC]) { totalCount } }",
     "{ postings { groupedAggregates(groupBy: [TRANSACTION_ID]) { keys } } }",
-    "{ tenants { totalCount } }",
     "{ users { totalCount } }",
     "{ sessions { totalCount } }",
   ])("neither filter nor order nor list: %s", async (query) => {

@@ -24,7 +24,8 @@ begin
     ('key', 'key of the other');
   insert into foreign_id values
     ('set', tests.as_tenant(v_other, 'select (app_public.create_account_set(''secret'', ''x'')).id')),
-    ('period', tests.as_tenant(v_other, 'select (app_public.open_period(''secret'', ''2019-01-01Z'', ''2020-01-01Z'')).id'));
+    ('period', tests.as_tenant(v_other,
+      'select (app_public.open_period(''secret'', ''2019-01-01Z'', ''2020-01-01Z'')).id'));
   perform tests.become('teller', v_other, tests.user_id('tina'));
   v_set := (app_public.propose_transaction(tests.transfer('other', 'cash', 'ann', 7), 'why')).id;
   perform tests.become_superuser();
@@ -73,7 +74,8 @@ begin
 end
 $$;
 
-create temp table question (n integer generated always as identity, role text, kind text, statement text) on commit drop;
+create temp table question (n integer generated always as identity, role text, kind text,
+  statement text) on commit drop;
 insert into question (role, kind, statement)
 select r.role, q.kind, q.statement
 from (values
@@ -81,7 +83,8 @@ from (values
   ('account', 'select count(*)::text from app_public.accounts where id = :id'),
   ('account', 'select count(*)::text from app_public.accounts where parent_id = :id'),
   ('account', 'select count(*)::text from app_public.account_balances where account_id = :id'),
-  ('account', 'select concat(count(*), sum(posted_amount), max(version)) from app_public.postings where account_id = :id'),
+  ('account',
+    'select concat(count(*), sum(posted_amount), max(version)) from app_public.postings where account_id = :id'),
   ('code', 'select row(a.*)::text from app_public.account_by_code(:id, ''EUR'') a'),
   ('code', 'select count(*)::text from app_public.accounts where code = :id'),
   ('transaction', 'select row(t.*)::text from app_public.transaction(:id) t'),
@@ -127,7 +130,8 @@ create function pg_temp.with_id(statement text, id text) returns text language s
   select replace(statement, ':id', quote_literal(id) || case when id ~ '^[0-9a-f-]{36}$' then '::uuid' else '' end)
 $$;
 create function pg_temp.nobodys(id text) returns text language sql as $$
-  select case when id ~ '^[0-9a-f-]{36}$' then overlay(id placing 'dead' from 33) else overlay(id placing '~' from 1) end
+  select case when id ~ '^[0-9a-f-]{36}$' then overlay(id placing 'dead' from 33)
+    else overlay(id placing '~' from 1) end
 $$;
 
 create temp table asked (n integer, of_other pg_temp.outcome, of_nobody pg_temp.outcome) on commit drop;
@@ -170,7 +174,8 @@ select is(left((pg_temp.ask('admin', statement)).answer, 2), 'ok', 'free here: '
 from (values
   ('select ''ok'' || app_public.open_account(''secret'', ''x'', ''asset'', ''EUR'')'),
   ('select ''ok'' || app_public.create_account_set(''secret'', ''x'')'),
-  ('select ''ok'' || app_public.post_transaction(tests.transfer(''acme'', ''cash'', ''ann'', 1, idempotency_key => ''key of the other''))')
+  ('select ''ok'' || app_public.post_transaction('
+    'tests.transfer(''acme'', ''cash'', ''ann'', 1, idempotency_key => ''key of the other''))')
 ) as u (statement);
 
 select * from finish();

@@ -67,7 +67,8 @@ select is(
 from probed p;
 select is(
   pg_temp.attempt(p.role, $q$do $do$ begin
-    if exists (select from pg_stat_activity where query <> '<insufficient privilege>' and usename is distinct from current_user)
+    if exists (select from pg_stat_activity where query <> '<insufficient privilege>'
+      and usename is distinct from current_user)
     then raise sqlstate 'ZZ001'; end if; end $do$ $q$),
   'done', 'nor the queries of others')
 from probed p;

@@ -37,7 +37,8 @@ insert into reading values
 
 select is(pg_temp.answer('auditor', 'otto', r.statement), 'read', 'an auditor may: ' || r.statement) from reading r;
 select is(
-  pg_temp.answer('teller', 'tina', 'select count(*) from app_public.memberships m join app_public.users u on u.id = m.user_id'),
+  pg_temp.answer('teller', 'tina',
+    'select count(*) from app_public.memberships m join app_public.users u on u.id = m.user_id'),
   '3', 'a teller sees the members of the tenant and nobody else');
 
 delete from app_public.role_permissions

@@ -38,7 +38,8 @@ as $$
     format('select (app_public.propose_transaction(%L, %L, %L)).id', item, 'the rent', expires_at))
 $$;
 
-create function pg_temp.approve(id text, role text default 'accountant', name text default 'zoe', slug text default 'acme')
+create function pg_temp.approve(id text, role text default 'accountant', name text default 'zoe',
+  slug text default 'acme')
 returns text
 language sql
 as $$
@@ -111,12 +112,14 @@ select is(tests.counters('acme', 'ann'), array[0, 10700, 0, 0]::numeric[], 'and 
 insert into made values ('own', pg_temp.propose(
   tests.item(postings => tests.lines('acme', 'cash', 'ann', 1)), 'admin', 'zoe'));
 select is(pg_temp.approve(pg_temp.made('own'), 'admin', 'zoe'), 'LG430', 'not by who proposed');
-select is(pg_temp.approve(pg_temp.made('own'), 'accountant', 'zoe'), 'LG430', 'nor by them in another session and role');
+select is(pg_temp.approve(pg_temp.made('own'), 'accountant', 'zoe'), 'LG430',
+  'nor by them in another session and role');
 select is(
   pg_temp.answer('admin', 'zoe', format('select app_public.reject_proposal(%L, ''no'')', pg_temp.made('own'))),
   'LG430', 'nor rejected');
 select throws_ok(
-  format($$insert into app_public.proposal_decisions (tenant_id, proposal_id, proposed_by, outcome, decided_by, transaction_id)
+  format($$insert into app_public.proposal_decisions (tenant_id, proposal_id, proposed_by, outcome, decided_by,
+    transaction_id)
     select p.tenant_id, p.id, p.proposed_by, 'approved', p.proposed_by, %L
     from app_public.transaction_proposals p where p.id = %L$$, pg_temp.made('posted'), pg_temp.made('own')),
   '23514', null, 'a constraint holds it, whoever writes');
@@ -150,10 +153,12 @@ insert into made values
   ('withdrawn', pg_temp.propose(tests.item(postings => tests.lines('acme', 'cash', 'ann', 1)))),
   ('expired', pg_temp.propose(tests.item(postings => tests.lines('acme', 'cash', 'ann', 1))));
 select is(
-  pg_temp.answer('accountant', 'zoe', format('select app_public.reject_proposal(%L, ''  '')', pg_temp.made('rejected'))),
+  pg_temp.answer('accountant', 'zoe', format('select app_public.reject_proposal(%L, ''  '')',
+    pg_temp.made('rejected'))),
   'LG114', 'a rejection needs a reason');
 select is(
-  pg_temp.answer('accountant', 'zoe', format('select (app_public.reject_proposal(%L, ''no'')).id', pg_temp.made('rejected'))),
+  pg_temp.answer('accountant', 'zoe', format('select (app_public.reject_proposal(%L, ''no'')).id',
+    pg_temp.made('rejected'))),
   pg_temp.made('rejected'), 'somebody else rejects it');
 select is(pg_temp.status(pg_temp.made('rejected')), 'rejected', 'it is rejected');
 select is(pg_temp.approve(pg_temp.made('rejected')), 'LG391', 'and can no longer be approved');
@@ -207,7 +212,8 @@ select matches(pg_temp.approve(pg_temp.made('refused')), '^[0-9a-f-]{36}$', 'unt
 insert into made values ('gone', pg_temp.propose(
   tests.item(postings => tests.lines('acme', 'cash', 'ann', 1), idempotency_key => 'k2')));
 select tests.post('acme', 'cash', 'ann', 1, idempotency_key => 'k2');
-select is(pg_temp.approve(pg_temp.made('gone')), 'LG394', 'what has been posted under its key by another way is not approved');
+select is(pg_temp.approve(pg_temp.made('gone')), 'LG394',
+  'what has been posted under its key by another way is not approved');
 
 insert into made values
   ('of the disabled', pg_temp.propose(tests.item(postings => tests.lines('acme', 'cash', 'ann', 1)))),
@@ -261,7 +267,8 @@ select is(
     tests.item(postings => tests.lines('acme', 'cash', 'equity', 1000)))),
   'LG405', 'from the threshold on nobody posts alone');
 select is(
-  pg_temp.answer('accountant', 'abe', format('select (app_public.reverse_transaction(%L)).transaction_id', pg_temp.made('large'))),
+  pg_temp.answer('accountant', 'abe', format('select (app_public.reverse_transaction(%L)).transaction_id',
+    pg_temp.made('large'))),
   'LG405', 'nor reverses');
 select is(
   pg_temp.answer('accountant', 'abe', 'select (' || pg_temp.convert('post_conversion', '') || ').transaction_id'),
@@ -276,14 +283,17 @@ select is(
   pg_temp.answer('accountant', 'abe', 'select (' || pg_temp.convert('propose_conversion', ', ''why''') || ').id'),
   pg_temp.made('large conversion'), 'a conversion is proposed once under its key');
 select is(
-  pg_temp.answer('accountant', 'abe', 'select (' || replace(pg_temp.convert('propose_conversion', ', ''why'''), '4000', '4001') || ').id'),
+  pg_temp.answer('accountant', 'abe', 'select (' || replace(pg_temp.convert('propose_conversion', ', ''why'''),
+    '4000', '4001') || ').id'),
   'LG501', 'and another one under the same key is refused');
 select is(
-  pg_temp.answer('accountant', 'abe', 'select (' || replace(pg_temp.convert('propose_conversion', ', ''why'''), 'trading', 'none') || ').id'),
+  pg_temp.answer('accountant', 'abe', 'select (' || replace(pg_temp.convert('propose_conversion', ', ''why'''),
+    'trading', 'none') || ').id'),
   'LG501', 'whatever it differs in');
 select is(
   pg_temp.answer('accountant', 'abe', replace(replace(
-    'select (' || pg_temp.convert('propose_conversion', ', ''why''') || ').id', '''trading''', '''none'''), '''fx''', '''fx2''')),
+    'select (' || pg_temp.convert('propose_conversion', ', ''why''') || ').id', '''trading''', '''none'''), '''fx''',
+      '''fx2''')),
   'LG343', 'one that could not be posted is refused as its posting is');
 select matches(pg_temp.approve(pg_temp.made(m)), '^[0-9a-f-]{36}$', 'two people do: ' || m)
 from unnest(array['large posting', 'large reversal', 'large conversion']) m;
@@ -307,7 +317,8 @@ select is_empty('select * from checks.transactions_without_approval', 'and what 
 --------------------------------------------------------------------------------------------------
 -- Nothing of it changes
 
-select throws_ok('update app_public.transaction_proposals set reason = ''x''', 'LG319', null, 'a proposal never changes');
+select throws_ok('update app_public.transaction_proposals set reason = ''x''', 'LG319', null,
+  'a proposal never changes');
 select throws_ok('delete from app_public.proposal_decisions', 'LG319', null, 'nor does a decision');
 select throws_ok('truncate app_public.proposed_postings', 'LG319', null, 'nor what was proposed');
 

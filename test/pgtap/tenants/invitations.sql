@@ -58,10 +58,10 @@ select results_eq(
   $$values (pg_temp.sealed('tess'))$$, 'an admin is handed the encrypted address');
 select tests.become_superuser();
 select results_eq(
-  $$select table_name, row_key, column_name, read_by from app_private.sensitive_reads$$,
-  $$values ('app_private.invitation_tokens', tests.user_id('invitation tess')::text, 'email_ciphertext',
-    tests.user_id('ada'))$$,
-  'and it is recorded that they were');
+  $$select tenant_id, table_name, row_key, action, user_id from app_private.audit_entries where operation = 'read'$$,
+  $$values (tests.tenant('acme'), 'invitation_tokens', tests.user_id('invitation tess')::text,
+    'email_ciphertext: invitations', tests.user_id('ada'))$$,
+  'and the trail has that they were');
 select tests.become('admin', tests.tenant('other'), tests.user_id('oz'));
 select is_empty(
   format('select from app_hidden.read_invitation_emails(array[%L::uuid])', tests.user_id('invitation tess')),
