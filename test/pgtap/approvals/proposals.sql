@@ -131,9 +131,9 @@ select throws_ok(
 update app_public.users set kind = 'service' where id = tests.user_id('zack');
 select is(pg_temp.approve(pg_temp.made('own'), name => 'zack'), 'LG431', 'nor by a service');
 update app_public.users set kind = 'person' where id = tests.user_id('zack');
-update app_private.sessions set kind = 'api_key' where user_id = tests.user_id('zack');
-select is(pg_temp.approve(pg_temp.made('own'), name => 'zack'), 'LG431', 'nor by an API key');
-update app_private.sessions set kind = 'login' where user_id = tests.user_id('zack');
+update app_private.sessions set kind = 'api_key', role = 'partner' where user_id = tests.user_id('zack');
+select is(pg_temp.approve(pg_temp.made('own'), name => 'zack'), 'LG402', 'nor by an API key, which may never');
+update app_private.sessions set kind = 'login', role = 'accountant' where user_id = tests.user_id('zack');
 select is(pg_temp.approve(pg_temp.made('own'), 'teller', 'tom'), 'LG402', 'nor by a teller who has not the permission');
 insert into app_public.role_permissions values (tests.tenant('acme'), 'teller', 'transactions.approve');
 select matches(pg_temp.approve(pg_temp.made('own'), 'teller', 'tom'), '^[0-9a-f-]{36}$', 'but by one who has');
