@@ -3,3 +3,8 @@
 ---- access ----
 
 --!include access/partner.sql
+---- authentication ----
+
+--!include errors/refusals.sql
+--!include identity/open_login.sql
+--!include identity/second_factor.sql
