@@ -255,28 +255,6 @@ test("a user who belongs to both shows nothing of the books that are not asked f
   expect(memberships.totalCount).toBe(1);
 });
 
-/**
- * Where the ids at hand make no difference: these books have no key, invitation, session or evidence to name here, an
- * operator alone may name users, a decision is refused for want of a reason first, and anybody may own an account.
- */
-const toldByNothing = [
-  "apiKey id",
-  "createApiKey input.accountSetId",
-  "createApiKey input.userId",
-  "customerDetails userId",
-  "decideKycCase input.id",
-  "disableUser input.userId",
-  "enableUser input.userId",
-  "openAccount input.ownerId",
-  "revealCustomerDetail input.userId",
-  "revealKycEvidence input.id",
-  "revokeApiKey input.id",
-  "revokeInvitation input.invitationId",
-  "revokeMemberSessions input.userId",
-  "revokeSession input.id",
-  "rotateApiKey input.id",
-];
-
 // Last, because it changes the books.
 test("the same questions tell an admin of these books what there is", async () => {
   const indifferent: string[] = [];
