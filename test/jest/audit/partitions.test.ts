@@ -32,7 +32,8 @@ await asOwner("select app_private.create_tenant('acme')");
 
 const writeOldEntries = (months: number[]): Promise<unknown> =>
   asOwner(`insert into app_private.audit_entries (tenant_id, operation, table_name, at)
-    select (select id from app_public.tenants), 'read', 'accounts', now() - make_interval(months => m) from unnest(array[${months.join()}]) m`);
+    select (select id from app_public.tenants), 'read', 'accounts', now() - make_interval(months => m)
+    from unnest(array[${months.join()}]) m`);
 
 test("the job makes the months ahead, and nothing the second time", async () => {
   const before = await partitions();

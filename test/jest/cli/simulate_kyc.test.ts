@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { expect, test } from "@jest/globals";
 import { httpProvider } from "../../../src/providers/kyc/http_provider.ts";
@@ -50,6 +51,7 @@ test("needs a secret, and is not for production", async () => {
     ...environment,
     NODE_ENV: "production",
     DATABASE_URL: "postgres://x/y",
+    TALLYSTICK_JWT_SECRET: randomBytes(48).toString("base64"),
   });
   expect(production).toMatchObject({ status: 1, stderr: expect.stringContaining("Production needs a real provider.") });
 });
