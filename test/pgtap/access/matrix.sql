@@ -22,8 +22,10 @@ insert into expected values
   ('app_hidden.exported_blocks', 'accountant:tenant admin:tenant auditor:tenant'),
   ('app_hidden.exported_transactions', 'accountant:tenant admin:tenant auditor:tenant'),
   ('app_hidden.ledger_leaves', 'accountant:tenant admin:tenant auditor:tenant'),
-  ('app_hidden.open_reservations', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
-  ('app_hidden.posting_block_entries', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_hidden.open_reservations',
+    'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_hidden.posting_block_entries',
+    'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_hidden.posting_blocks', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_hidden.retired_blocks', 'accountant:none admin:none auditor:none'),
   ('app_hidden.seal_chains', 'accountant:tenant admin:tenant auditor:tenant'),
@@ -60,7 +62,8 @@ insert into expected values
   ('app_private.security_events', ''),
   ('app_private.sessions', ''),
   ('app_private.user_contacts', ''),
-  ('app_public.account_balances', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.account_balances',
+    'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.account_set_members', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.account_sets', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.accounting_periods', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
@@ -70,11 +73,15 @@ insert into expected values
   ('app_public.chart_templates', 'accountant:all admin:all auditor:all customer:all operator:all teller:all'),
   ('app_public.closing_transactions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.conversions', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
-  ('app_public.currencies', 'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
-  ('app_public.exchange_rates', 'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
-  ('app_public.grantable_permissions', 'accountant:all admin:all auditor:all customer:all operator:all partner:all teller:all'),
+  ('app_public.currencies',
+    'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.exchange_rates',
+    'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.grantable_permissions',
+    'accountant:all admin:all auditor:all customer:all operator:all partner:all teller:all'),
   ('app_public.invitations', 'admin:tenant auditor:tenant'),
-  ('app_public.iso_currencies', 'accountant:all admin:all anonymous:all auditor:all customer:all partner:all teller:all'),
+  ('app_public.iso_currencies',
+    'accountant:all admin:all anonymous:all auditor:all customer:all partner:all teller:all'),
   ('app_public.kyc_cases', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.kyc_checks', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.kyc_decisions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
@@ -88,7 +95,8 @@ insert into expected values
   ('app_public.proposed_conversions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.proposed_postings', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.refusals', 'accountant:all admin:all anonymous:all auditor:all customer:all partner:all teller:all'),
-  ('app_public.role_permissions', 'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.role_permissions',
+    'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
   ('app_public.seal_blocks', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.security_event_kinds', 'admin:all auditor:all operator:all'),
   ('app_public.security_events', 'admin:tenant auditor:tenant operator:all'),
@@ -208,7 +216,8 @@ begin
     where a.attrelid = v_table and a.attnum > 0 and not a.attisdropped and a.attidentity = '' and a.attgenerated = ''
       and (a.attnotnull and not a.atthasdef or t.typname = 'uuid');
     execute case when v_columns is null then format('insert into %s default values', v_table) else format(
-      'insert into %s (%s) select %s from (values (''ann'', 1), (''bob'', 2)) as n (name, number) on conflict do nothing',
+      'insert into %s (%s) select %s from (values (''ann'', 1), (''bob'', 2)) as n (name, number)
+      on conflict do nothing',
       v_table, v_columns, v_values) end;
   end loop;
 end
