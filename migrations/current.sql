@@ -1,5 +1,1 @@
 -- The migration being written. See migrations/README.md.
-
----- access ----
-
---!include access/partner.sql

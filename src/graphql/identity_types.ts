@@ -130,7 +130,7 @@ export const identityTypes = gql`
     ): ConfirmSecondFactorPayload
 
     """
-    Does without a second factor from now on.
+    Does without a second factor from now on. Takes one that was shown within five minutes (\`LG483\`).
     """
     disableSecondFactor(
       """
@@ -140,7 +140,8 @@ export const identityTypes = gql`
     ): DonePayload
 
     """
-    Makes ten new recovery codes, which are shown this once. The old ones are good no more.
+    Makes ten new recovery codes, which are shown this once. The old ones are good no more. Takes a second factor that
+    was shown within five minutes (\`LG483\`).
     """
     renewRecoveryCodes(
       """

@@ -59,7 +59,10 @@ export async function changePassword(tools: IdentityTools, caller: Caller, input
   if (!isChanged) throw new RefusedError("LG470");
 }
 
-/** Sends a token to the address, if somebody has it. The answer is the same if nobody has. */
+/**
+ * Sends a token to the address, if somebody has it. The answer is the same if nobody has, and comes before
+ * anything is looked up, so that it takes as long.
+ */
 export async function requestPasswordReset(
   tools: IdentityTools,
   caller: Caller,
@@ -67,6 +70,12 @@ export async function requestPasswordReset(
 ): Promise<void> {
   await tools.admit(caller);
   const email = checkEmail(input.email);
+  const failed = (error: unknown): void =>
+    tools.log.error({ err: error, requestId: caller.requestId }, "a password reset could not be prepared");
+  setImmediate(() => void preparePasswordReset(tools, caller, email).catch(failed));
+}
+
+async function preparePasswordReset(tools: IdentityTools, caller: Caller, email: string): Promise<void> {
   const index = await userEmailIndex(tools.fieldKeys, email);
   const { token, hash } = newToken();
   const seconds = linkLifetimes.passwordResetSeconds;

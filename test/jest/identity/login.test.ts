@@ -226,6 +226,38 @@ describe("guessing", () => {
     await signIn(api, ann);
   });
 
+  test("a login that ends and one that begins do not wait for each other in a circle", async () => {
+    const ann = await makePerson(db, { roles: { [books.tenant]: "teller" } });
+    const index = await userEmailIndex(keys, ann.email);
+    const owner = db.pool("owner");
+    const [beginning, ending] = [await owner.connect(), await owner.connect()];
+    const charge = (kind: string, subject: string) =>
+      beginning.query(`select app_private.charge_attempt($1, ${subject})`, [kind]);
+    const [byAddress, byAccount] = ["app_private.address_subject('192.0.2.7')", `'\\x${index.toString("hex")}'::bytea`];
+    try {
+      await ending.query("select set_config('tallystick.address', '192.0.2.7', false)");
+      await charge("address", byAddress);
+      await charge("account", byAccount);
+      await beginning.query("begin");
+      await charge("address", byAddress);
+      const opened = ending.query(
+        `select l.outcome from app_private.credentials c
+         cross join lateral app_hidden.open_login(
+           $1, c.user_id, c.password_hash, 'acme', null, null, sha256($1), interval '1 hour', null, null) l
+         where c.user_id = $2`,
+        [index, ann.userId],
+      );
+      await new Promise((done) => setTimeout(done, 200));
+      await charge("account", byAccount);
+      await beginning.query("commit");
+      expect((await opened).rows).toEqual([{ outcome: "opened" }]);
+    } finally {
+      await ending.query("reset all");
+      beginning.release();
+      ending.release();
+    }
+  });
+
   test("many who sign in at once from one address are let in", async () => {
     const people = [];
     for (let index = 0; index < 50; index += 1)

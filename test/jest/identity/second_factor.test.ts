@@ -116,6 +116,17 @@ describe("signing in", () => {
     expect(await securityEvents(db, person.userId)).toContain("recovery_code_used notice");
   });
 
+  test("guessing at codes is not forgiven by asking for books, with the right password and no code", async () => {
+    const person = await enrolled();
+    const codes: (string | undefined)[] = [];
+    for (let attempt = 0; attempt < 6; attempt += 1) {
+      codes.push((await post(api, "login", { ...person, code: "000000" })).code);
+      codes.push((await post(api, "login", { ...person, tenant: "nowhere", code: "no code" })).code);
+    }
+    expect(codes.slice(0, 4)).toEqual(["LG474", "LG472", "LG474", "LG472"]);
+    expect(codes.at(-1)).toBe("LG471");
+  });
+
   test("does not use a code up to say which books there are", async () => {
     const person = await enrolled();
     await db.withClient("owner", (client) =>
@@ -204,6 +215,22 @@ test("guessing codes in a session is stopped", async () => {
     codes.push(codeOf(await askWith(api, person.accessToken, confirm, { code: "000000" })));
   }
   expect(codes).toEqual([...Array.from({ length: 11 }, () => "LG474"), "LG471"]);
+});
+
+test("is disabled, and its recovery codes renewed, in a session that has shown it within five minutes", async () => {
+  const person = await enrolled();
+  const set = (value: string) =>
+    db.withClient("owner", (client) =>
+      client.query(`update app_private.sessions set second_factor_at = ${value} where user_id = $1`, [person.userId]),
+    );
+  for (const stale of ["null", "now() - interval '301 seconds'"]) {
+    await set(stale);
+    expect(codeOf(await askWith(api, person.accessToken, disable, { password: person.password }))).toBe("LG483");
+    expect(codeOf(await askWith(api, person.accessToken, renew, { password: person.password }))).toBe("LG483");
+  }
+  await askWith(api, person.accessToken, confirm, { code: person.recoveryCodes[0] ?? "" });
+  expect((await askWith(api, person.accessToken, renew, { password: person.password })).errors).toEqual([]);
+  expect((await askWith(api, person.accessToken, disable, { password: person.password })).errors).toEqual([]);
 });
 
 test("is disabled with the password, and counts for no session any more", async () => {

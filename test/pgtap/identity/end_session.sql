@@ -30,10 +30,10 @@ select is(
   (select array_agg(user_id || ' ' || revoked_because) from app_private.sessions where revoked_at is not null),
   array[tests.user_id('ann') || ' signed out'], 'a refresh token ends the session that it belongs to');
 select pg_temp.be('bob', 'bob');
-update app_private.sessions set kind = 'api_key' where user_id = tests.user_id('bob');
+update app_private.sessions set kind = 'api_key', role = 'partner' where user_id = tests.user_id('bob');
 select app_hidden.end_session();
 select is(pg_temp.open(), 1::bigint, 'an API key does not sign out');
-update app_private.sessions set kind = 'login' where user_id = tests.user_id('bob');
+update app_private.sessions set kind = 'login', role = 'teller' where user_id = tests.user_id('bob');
 select app_hidden.end_session();
 select is(pg_temp.open(), 0::bigint, 'a request ends its own session');
 

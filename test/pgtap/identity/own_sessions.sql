@@ -35,7 +35,7 @@ select throws_ok('select app_public.revoke_other_sessions()', 'LG401', null, 'at
 
 -- An API key has no account.
 select tests.become_superuser();
-update app_private.sessions set kind = 'api_key' where user_id = tests.user_id('ivo');
+update app_private.sessions set kind = 'api_key', role = 'partner' where user_id = tests.user_id('ivo');
 select tests.become('admin', tests.tenant('acme'), tests.user_id('ivo'));
 select throws_ok('select app_public.revoke_other_sessions()', 'LG401', null, 'an API key ends no sessions');
 select is((select count(*) from unnest(app_public.own_sessions())), 0::bigint, 'and is not listed');

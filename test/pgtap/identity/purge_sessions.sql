@@ -8,7 +8,8 @@ select tests.session_id('teller', tests.tenant('acme'), tests.user_id('ann'));
 create function pg_temp.session(name text, kind text, ended_days_ago integer) returns void language sql as $$
   insert into app_private.sessions (id, tenant_id, user_id, role, kind, created_at, expires_at)
   values (
-    tests.user_id(name), tests.tenant('acme'), tests.user_id('ann'), 'teller', kind,
+    tests.user_id(name), tests.tenant('acme'), tests.user_id('ann'),
+    case kind when 'api_key' then 'partner' else 'teller' end::app_public.member_role, kind,
     now() - interval '1000 days', now() - make_interval(days => ended_days_ago));
   insert into app_private.refresh_tokens (token_hash, session_id, expires_at)
   values (sha256(name::bytea), tests.user_id(name), now())

@@ -12,7 +12,10 @@ from app_public.tenants t, app_public.users u
 where t.slug in ('acme', 'other') and u.name in ('Ann', 'Bob');
 
 create function pg_temp.open(slug text, name text, kind text default 'login') returns uuid language sql as $$
-  select app_private.open_session(tests.tenant(slug), tests.user_id(name), 'teller', kind, now() + interval '1 hour')
+  select app_private.open_session(
+    tests.tenant(slug), tests.user_id(name),
+    case kind when 'api_key' then 'partner' else 'teller' end::app_public.member_role, kind,
+    now() + interval '1 hour')
 $$;
 create function pg_temp.live() returns text language sql as $$
   select string_agg(t.slug || ' ' || lower(u.name) || ' ' || s.kind, ', ' order by t.slug, u.name, s.kind)
