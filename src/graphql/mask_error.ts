@@ -131,9 +131,10 @@ function asDatabaseError(cause: unknown): DatabaseError | undefined {
   const code = "code" in cause ? cause.code : undefined;
   if (typeof code === "string") return cause as Error & DatabaseError;
   // pg says this when a connection ends in the middle of a query, or the pool has none left.
-  const isLost = /Connection terminated|timeout exceeded when trying to connect|Client has encountered/.test(
-    cause.message,
-  );
+  const isLost =
+    /Connection terminated|timeout exceeded when trying to connect|Client (has encountered|was closed)/.test(
+      cause.message,
+    );
   return isLost ? { code: "57P01", message: cause.message } : undefined;
 }
 
