@@ -53,8 +53,8 @@ export async function measureReading(
   progress("folding");
   await withClient(urls.owner, foldAll);
   return withClient(urls.owner, async (client) => {
+    await actAs(client, tenantId);
     await client.query("set role tallystick_accountant");
-    await client.query("select set_config('tallystick.tenant_id', $1, false)", [tenantId]);
     const figures: Figure[] = [];
     for (const question of questions) {
       progress(question.name);
