@@ -103,6 +103,8 @@ describe("loadConfig", () => {
     expect(message).toContain("TALLYSTICK_JWT_SECRET is required in production");
     expect(message).toContain("TALLYSTICK_FIELD_KEYS or TALLYSTICK_FIELD_KEY_FILE is required in production");
     expect(message).toContain("DATABASE_URL is required in production");
+    const problems = message.split("\n").slice(1);
+    expect(problems).toEqual([...new Set(problems)]);
   });
 
   test("refuses passwords that are cheap to guess, in production alone", () => {
