@@ -14,6 +14,8 @@ const groups: Record<string, string> = {
   "3": "State: what it refers to is not there, or not in the right state",
   "4": "Access: who asks, how much, how often",
   "5": "Idempotency and retries",
+  "6": "Payments: what moves money in, out and across",
+  "7": "Reconciliation, webhooks and messages",
 };
 
 /** `docs/error_codes.md`: every refusal of the database, from the rows that it answers with. */

@@ -15,8 +15,9 @@ const batchSize = 1000;
 const errorWaitMs = 1000;
 
 /**
- * Tells subscribers what has been posted, from app_private.relay_live. Any number of these may run, in
- * any number of processes: the cursor of each tenant is locked while one of them moves it.
+ * Tells subscribers what has been posted, from app_private.relay_live, and takes what has happened into the
+ * streams of events. Any number of these may run, in any number of processes: the cursor of each tenant is
+ * locked while one of them moves it.
  */
 export function startRelay({ pool, log, idleMs = 100 }: RelayOptions): RunningPart {
   const stopping = new AbortController();
@@ -25,7 +26,7 @@ export function startRelay({ pool, log, idleMs = 100 }: RelayOptions): RunningPa
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       try {
-        const told = await relayOnce(pool);
+        const told = Math.max(await relayOnce(pool), await relayEventsOnce(pool));
         if (told < batchSize) await pause(idleMs);
       } catch (error) {
         if (stopping.signal.aborted) return;
@@ -51,4 +52,14 @@ export async function relayOnce(pool: pg.Pool): Promise<number> {
     values: [batchSize],
   });
   return rows[0]?.told ?? 0;
+}
+
+/** One step of the streams of events: how many it made. */
+export async function relayEventsOnce(pool: pg.Pool): Promise<number> {
+  const { rows } = await pool.query<{ made: number }>({
+    name: "relay_events",
+    text: "select app_private.relay_events(batch_size => $1) as made",
+    values: [batchSize],
+  });
+  return rows[0]?.made ?? 0;
 }
