@@ -31,6 +31,7 @@ export async function exportSealed(ledger: TenantLedger, sink: Sink): Promise<Se
 
 async function exportStream(ledger: TenantLedger, stream: Stream, sink: Sink, counts: SealedCounts): Promise<void> {
   const { client, tenantId } = ledger;
+  const unsealedBefore = counts.unsealed;
   const { rows: chain } = await client.query<{ line: string }>(
     `select json_build_object('type', 'chain', 'stream', c.stream, 'chainId', c.chain_id, 'number', c.number,
        'lastPosition', c.position, 'blockHash', c.block_hash)::text as line
@@ -42,7 +43,6 @@ async function exportStream(ledger: TenantLedger, stream: Stream, sink: Sink, co
      from app_hidden.audit_retirements r where r.tenant_id = $1 and $2 = 'audit'`,
     [tenantId, stream],
   );
-  if (chain.length === 0) return;
   await sink.write(chain.map(({ line }) => `${line}\n`).join(""));
   const { rows: blocks } = await client.query<{ number: number; block: object }>(
     "select number, block from app_hidden.exported_blocks where tenant_id = $1 and stream = $2 order by number",
@@ -68,9 +68,15 @@ async function exportStream(ledger: TenantLedger, stream: Stream, sink: Sink, co
   }
   await writeHeaders(Number.POSITIVE_INFINITY);
   for await (const rows of readRows(ledger, unsealedOf(stream, tenantId))) {
+    if (chain.length === 0 && counts.unsealed === unsealedBefore) await sink.write(unbegunChain(stream));
     counts.unsealed += rows.length;
     await sink.write(rows.map(({ line }) => `${line}\n`).join(""));
   }
+}
+
+/** What stands for a chain before its first block. */
+function unbegunChain(stream: Stream): string {
+  return `${JSON.stringify({ type: "chain", stream, chainId: null, number: 0, lastPosition: 0, blockHash: null })}\n`;
 }
 
 function leavesOf(stream: Stream, tenantId: number): string {
@@ -87,8 +93,10 @@ function leavesOf(stream: Stream, tenantId: number): string {
 function unsealedOf(stream: Stream, tenantId: number): string {
   return `
     with chain as (
-      select c.xact_id, c.id from app_hidden.seal_chains c
-      where c.tenant_id = ${Number(tenantId)} and c.stream = '${stream}'
+      -- Before the first seal there is no chain, and nothing is sealed.
+      select coalesce(c.xact_id, '0') as xact_id, coalesce(c.id, '00000000-0000-0000-0000-000000000000') as id
+      from (select) one
+      left join app_hidden.seal_chains c on c.tenant_id = ${Number(tenantId)} and c.stream = '${stream}'
     )
     select null as number, json_build_object('type', 'unsealed', 'stream', '${stream}', 'row', r.row)::text as line
     from ${rowViews[stream]} r

@@ -48,6 +48,19 @@ describe("export --format sealed", () => {
     expect(verifySealed("ledger", cli.file("away.sealed", stdout))).toMatchObject({ status: 0, found: [] });
   });
 
+  test("books that no block seals yet are exported as unsealed, and say so", async () => {
+    await cli.run("tenant", "create", "fresh");
+    await cli.run("import", cli.file("fresh.csv", journal), "--tenant", "fresh");
+    const file = cli.file("fresh.sealed", "");
+    const { stderr } = await cli.run("export", "-t", "fresh", "--format", "sealed", "-o", file);
+    const unsealed = Number(/^Exported 0 sealed rows of fresh in 0 blocks, (\d+) unsealed\.\n$/.exec(stderr)?.[1]);
+    expect(unsealed).toBeGreaterThan(2);
+    expect(verifySealed("ledger", file)).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^ledger: 0 blocks, 0 sealed rows, 2 not sealed yet$/m),
+    });
+  });
+
   test("that the audit trail was read for it is in the trail, once", async () => {
     const count = async (): Promise<number> => {
       const { rows } = await owner.query(
