@@ -1,1 +1,3 @@
 -- The migration being written. See migrations/README.md.
+---- words ----
+--!include errors/refusals.sql
