@@ -21,6 +21,7 @@ import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
+import { PaymentProvidersPlugin } from "./payment_providers.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
@@ -72,6 +73,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     SubscriptionsPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    PaymentProvidersPlugin,
     WebhooksPlugin,
     DescriptionsPlugin,
   ],

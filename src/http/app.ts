@@ -11,6 +11,7 @@ import { isUnavailable } from "../graphql/mask_error.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import type { CallDatabase } from "../identity/database.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
@@ -22,6 +23,7 @@ import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
+import { paymentWebhooks } from "./payment_webhooks.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { recordBadToken } from "./record_bad_token.ts";
@@ -35,6 +37,7 @@ export interface AppOptions {
   keys: TokenKeys;
   identity: Identity;
   apiKeys: ApiKeys;
+  callDatabase: CallDatabase;
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
@@ -51,6 +54,7 @@ export function makeApp(options: AppOptions): Express {
     pool,
     keys,
     apiKeys,
+    callDatabase,
     identity,
     refusals,
     rateLimits,
@@ -77,6 +81,7 @@ export function makeApp(options: AppOptions): Express {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use(kycWebhook({ config, pool, rateLimits, log }));
+  app.use(paymentWebhooks({ callDatabase, fieldKeys: config.fieldKeys, rateLimits, refusals, recorder, log }));
   if (keys.publicKeys.length > 0) app.get("/.well-known/jwks.json", publishKeys(keys));
   // Here the refresh token may be a cookie.
   app.use(authPath, allowOrigins(config, { credentials: true }), postOnly);

@@ -89,6 +89,7 @@ const callers: Record<string, string> = {
   setCustomerDetails: "customer teller admin",
   setExchangeRate: "accountant admin",
   setKycLevelLimit: "admin",
+  setPaymentProviderSecret: "admin",
   setTransactionThreshold: "admin",
   startKycReview: "customer teller admin",
   submitKycEvidence: "customer teller admin",
