@@ -34,6 +34,8 @@ import { type Identity, makeIdentity } from "./identity/identity.ts";
 import { makePasswords } from "./identity/passwords.ts";
 import { type Mailer, missingMailer } from "./mailer.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
+import { postTogether } from "./posting/post_together.ts";
+import { makePostingQueue } from "./posting/queue.ts";
 
 /** A part of the process that runs until it is stopped. */
 export interface RunningPart {
@@ -109,6 +111,12 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
   const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
+  const postings = makePostingQueue({
+    post: postTogether(pool),
+    maxBatch: 100,
+    maxBatches: Math.max(2, Math.floor(config.apiPoolSize / 2)),
+    maxWaiting: config.postingQueue,
+  });
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -123,7 +131,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity })
+          ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity, postings })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
@@ -131,6 +139,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
               userAgent: null,
               fieldKeys: config.fieldKeys,
               identity,
+              postings,
             }),
     }),
   );
@@ -145,6 +154,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     refusals,
     rateLimits,
     operationRules,
+    postings,
     metrics,
     recorder,
     log,

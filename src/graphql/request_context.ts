@@ -2,6 +2,8 @@ import type { KeyProvider } from "../crypto/keys.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Posted } from "../posting/post_together.ts";
+import type { PostingQueue } from "../posting/queue.ts";
 
 declare global {
   namespace Grafast {
@@ -32,6 +34,7 @@ const statementTimeouts: Record<RequestRole, string> = {
 export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
   identity: Identity;
+  postings: PostingQueue<Posted>;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -43,18 +46,25 @@ export interface RequestContext {
   userId: string | null;
   fieldKeys: KeyProvider;
   identity: Identity;
+  postings: PostingQueue<Posted>;
   caller: Caller;
 }
 
 /** What of a caller the database is told. */
 export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
-export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
+export function makeRequestContext({
+  fieldKeys,
+  identity,
+  postings,
+  ...caller
+}: RequestContextOptions): RequestContext {
   return {
     tenantId: caller.claims?.tenantId ?? null,
     userId: caller.claims?.userId ?? null,
     fieldKeys,
     identity,
+    postings,
     caller,
     pgSettings: makePgSettings(caller),
   };
