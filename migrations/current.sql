@@ -211,3 +211,17 @@ delete from app_private.payment_moves_allowed where (from_status, to_status) = (
 --!include access/partner.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql
+---- posting together ----
+drop function app_private.post_batch(
+  app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
+drop function app_private.post_batch__attempt(
+  app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
+drop function app_private.post_batch__write(
+  integer, uuid, app_private.batch_items, app_private.batch_lines, app_private.batch_decision);
+--!include identity/authorize.sql
+--!include engine/post_batch__write.sql
+--!include engine/post_batch__attempt.sql
+--!include engine/post_batch.sql
+--!include engine/post_together.sql
+--!include ledger/tg_transactions__check.sql
+--!include ledger/tg_postings__check.sql

@@ -109,6 +109,7 @@ insert into granted values
   ('execute', 'app_hidden.merkle_level', 'accountant auditor admin'),
   ('execute', 'app_hidden.merkle_root', 'accountant auditor admin'),
   ('execute', 'app_hidden.open_login', 'authenticator'),
+  ('execute', 'app_hidden.post_together', 'authenticator'),
   ('execute', 'app_hidden.posted_as_of', 'signed-in partner'),
   ('execute', 'app_hidden.read_invitation_emails', 'admin'),
   ('execute', 'app_hidden.record_failed_login', 'authenticator'),
