@@ -4,7 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(76);
+select plan(87);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -59,6 +59,10 @@ begin
   perform pg_temp.make_approval(slug);
   perform tests.as_tenant(
     tests.tenant(slug), $q$select app_public.set_kyc_level_limit(0, 'EUR', 1000000, 1000000, 1000000)$q$);
+  perform app_private.record_event(tests.tenant(slug), 'payment.settled', uuidv7()) from generate_series(1, 3);
+  perform app_private.relay_events();
+  perform tests.as_tenant(tests.tenant(slug), $q$select app_hidden.create_webhook_endpoint(
+    uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform app_private.velocity_ceilings(
     tests.tenant(slug), array[tests.account(slug, 'ann'), tests.account(slug, 'bob')], now());
 end
@@ -172,7 +176,18 @@ insert into breakage values
       values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
   ('audit_entries_without_partition',
     'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
-      values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')');
+      values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
+  ('event_streams_with_gaps',
+    'update app_private.event_streams set last_number = last_number + 1 where tenant_id = :tenant'),
+  ('event_streams_with_gaps', 'update events set number = number + 5 where tenant_id = :tenant and number = 2'),
+  ('event_streams_with_gaps', 'delete from events where tenant_id = :tenant and number = 1'),
+  ('event_streams_with_gaps', 'delete from app_private.event_streams where tenant_id = :tenant'),
+  ('events_of_missing_transactions',
+    'update events set kind = ''transaction.posted'' where tenant_id = :tenant and number = 1'),
+  ('outbox_rows_left_behind',
+    'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
+      values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
+  ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 1 where tenant_id = :tenant');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$
