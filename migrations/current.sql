@@ -124,6 +124,7 @@ create table app_public.payment_attempts (
   next_at timestamptz,
   late_answer_at timestamptz,
   late_answer text,
+  cancel_requested_at timestamptz,
   job_id bigint,
   probe_id uuid,
   constraint payment_attempts_pkey primary key (tenant_id, payment_id, number),
@@ -387,5 +388,57 @@ create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries 
 --!include webhooks/access.sql
 --!include webhooks/comments.sql
 
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
+
+-- What the worker is to do about a payment next, with all that it needs for it.
+create type app_private.settlement_step as (
+  call app_public.provider_call,
+  attempt_number integer,
+  fence integer,
+  provider_code text,
+  provider_reference text,
+  kind app_public.payment_kind,
+  amount app_public.amount,
+  currency text,
+  exponent smallint,
+  reference text,
+  counterparty_id uuid,
+  counterparty_name text,
+  counterparty_bic text,
+  counterparty_country text,
+  account_ciphertext bytea,
+  refund_of_id uuid,
+  refund_of_provider_reference text
+);
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include audit/security_event_kinds.sql
+--!include events/event_kinds.sql
+--!include jobs/bury_jobs.sql
+--!include jobs/dead_workers.sql
+--!include settlement/settings.sql
+--!include settlement/dead_letters.sql
+--!include settlement/circuit_breakers.sql
+--!include settlement/trip_circuit_breaker.sql
+--!include settlement/reset_circuit_breaker.sql
+--!include settlement/route_payment.sql
+--!include settlement/attempts.sql
+--!include settlement/record_settlement.sql
+--!include settlement/apply_provider_answer.sql
+--!include settlement/take_settlement.sql
+--!include settlement/payments_without_a_job.sql
+--!include settlement/rerun_dead_letter.sql
+--!include settlement/discard_dead_letter.sql
+--!include settlement/settings_of_providers.sql
+--!include settlement/routing_rules.sql
+--!include settlement/default_error_policies.sql
+--!include settlement/metrics.sql
+--!include settlement/access.sql
+--!include settlement/comments.sql
+--!include checks/payment_attempts_that_do_not_fit.sql
+--!include checks/payments_without_a_job.sql
+--!include audit/exceptions.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql
