@@ -121,15 +121,36 @@ create index webhook_deliveries_endpoint_id_idx
   on app_public.webhook_deliveries (tenant_id, endpoint_id, event_number, attempt);
 create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries (event_kind);
 
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include audit/security_event_kinds.sql
 --!include encryption/encrypted_columns.sql
 --!include audit/exceptions.sql
 --!include events/event_kinds.sql
 --!include events/relay_events.sql
 --!include events/wake_consumers.sql
 --!include webhooks/wake_webhooks.sql
+--!include webhooks/lock_webhook_endpoint.sql
+--!include webhooks/create_webhook_endpoint.sql
+--!include webhooks/update_webhook_endpoint.sql
+--!include webhooks/rotate_webhook_secret.sql
+--!include webhooks/set_webhook_endpoint_status.sql
+--!include webhooks/send_test_event.sql
+--!include webhooks/redeliver_webhook_events.sql
+--!include webhooks/next_webhook_event.sql
+--!include webhooks/webhook_body.sql
+--!include webhooks/take_webhook_delivery.sql
+--!include webhooks/record_webhook_delivery.sql
+--!include webhooks/housekeeping.sql
+--!include events/prune_events.sql
+--!include events/access.sql
 --!include webhooks/append_only.sql
 --!include webhooks/access.sql
 --!include webhooks/comments.sql
+--!include checks/event_streams_with_gaps.sql
+--!include checks/events_of_missing_transactions.sql
+--!include checks/outbox_rows_left_behind.sql
+--!include checks/webhook_positions_out_of_range.sql
 
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

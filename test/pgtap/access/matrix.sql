@@ -119,7 +119,7 @@ insert into expected values
   ('app_public.users', 'accountant:own admin:own auditor:own customer:own operator:own partner:own teller:own'),
   ('app_public.webhook_deliveries', 'admin:tenant auditor:tenant'),
   ('app_public.webhook_endpoints', 'admin:tenant auditor:tenant'),
-  ('app_public.webhook_positions', 'admin:tenant auditor:tenant');
+  ('app_public.webhook_positions', 'accountant:tenant admin:tenant auditor:tenant');
 -- Of these there are rows only once blocks have been sealed and retired.
 update expected set has_rows = false
 where relation in ('app_hidden.retired_blocks', 'app_hidden.sealed_leaves');
