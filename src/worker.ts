@@ -55,8 +55,8 @@ export async function startWorker({ config, databaseUrl, log, onFatal, ...rest }
     preset: { worker: queueSettings(config) },
   });
   const heartbeat = startHeartbeat({ pool, log, workerId: await named.promise });
-  const parts = [startRelay({ pool, log }), startSecurityLog({ pool, log })];
-  if (config.workerPort !== undefined) parts.push(await startWorkerHttp({ config, metrics }));
+  const http = config.workerPort === undefined ? undefined : await startWorkerHttp({ config, metrics });
+  const parts = [startRelay({ pool, log }), startSecurityLog({ pool, log }), ...(http ? [http] : [])];
   let stopping = false;
   const ended = runner.promise.then(
     () => stopping || onFatal(new Error("The worker ended by itself.")),
@@ -72,7 +72,7 @@ export async function startWorker({ config, databaseUrl, log, onFatal, ...rest }
     await heartbeat.stop();
     await pool.end();
   };
-  return { stop };
+  return { ...(http && { url: http.url }), stop };
 }
 
 const noPaymentProvider: FindPaymentProvider = ({ code }) =>
