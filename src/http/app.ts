@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -22,7 +21,7 @@ import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { kycWebhook } from "./kyc_webhook.ts";
-import type { Metrics } from "./metrics.ts";
+import { type Metrics, protectMetrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { recordBadToken } from "./record_bad_token.ts";
@@ -267,20 +266,6 @@ function secureHeaders(config: Config): RequestHandler[] {
     xFrameOptions: { action: "deny" },
   });
   return [policies, noStore];
-}
-
-/** The figures of the server are for its operators: in production whoever reads them shows a token. */
-function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  const expected = metricsToken === undefined ? undefined : digest(`Bearer ${metricsToken}`);
-  return (request, response, next) => {
-    const isAllowed = expected
-      ? timingSafeEqual(digest(request.headers.authorization ?? ""), expected)
-      : environment !== "production";
-    if (isAllowed) return next();
-    // As if there were none.
-    sendStandardError(response, { status: 404, code: "NOT_FOUND" });
-  };
 }
 
 /** Errors of the body parser and anything unforeseen, in the shape of GraphQL and without a stack. */
