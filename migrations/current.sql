@@ -2,6 +2,11 @@
 
 ---- fees ----
 
+-- Codes of refusals may hold letters.
+alter table app_public.refusals drop constraint if exists refusals_code_is_of_class_lg;
+alter table app_public.refusals
+  add constraint refusals_code_is_of_class_lg check (code ~ '^LG[1-9][0-9A-Z]{2}$');
+
 --------------------------------------------------------------------------------------------------
 -- What payments are charged: fee schedules, VAT, splits. A row holds during a time and never changes but for
 -- its end, so no later decision touches an earlier payment.
@@ -630,5 +635,39 @@ create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries 
 --!include webhooks/access.sql
 --!include webhooks/comments.sql
 
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include identity/attempts.sql
+--!include events/event_kinds.sql
+--!include fees/round_ratio.sql
+--!include fees/account_sets_above.sql
+--!include fees/fee_amount.sql
+--!include fees/split_amount.sql
+--!include fees/payment_charges_of.sql
+--!include fees/charges_given_back.sql
+--!include fees/charged_postings.sql
+--!include fees/keep_charge_rules.sql
+--!include fees/set_fee_schedule.sql
+--!include fees/end_fee_schedule.sql
+--!include fees/set_vat_rate.sql
+--!include fees/set_split_rule.sql
+--!include fees/access.sql
+--!include fees/comments.sql
+--!include vouchers/voucher_codes.sql
+--!include vouchers/voucher_attempts.sql
+--!include vouchers/create_voucher_campaign.sql
+--!include vouchers/issue_vouchers.sql
+--!include vouchers/redeem_voucher.sql
+--!include vouchers/end_vouchers.sql
+--!include vouchers/cancel_voucher.sql
+--!include vouchers/expire_vouchers.sql
+--!include vouchers/keep_vouchers.sql
+--!include vouchers/access.sql
+--!include vouchers/comments.sql
+--!include checks/vouchers_that_differ.sql
+--!include audit/exceptions.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql
