@@ -109,6 +109,8 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
   const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
+  const outbound = { allowPrivate: config.webhooksAllowPrivate };
+  const services = { fieldKeys: config.fieldKeys, outbound, identity };
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -123,14 +125,13 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ ...callerOf(expressv4.req), fieldKeys: config.fieldKeys, identity })
+          ? makeRequestContext({ ...callerOf(expressv4.req), ...services })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
               address: ws?.request ? upgradeAddress(app, ws.request) : "",
               userAgent: null,
-              fieldKeys: config.fieldKeys,
-              identity,
+              ...services,
             }),
     }),
   );

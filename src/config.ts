@@ -56,6 +56,10 @@ export interface Config {
   anchorFile: string | undefined;
   /** Where they are posted to. Undefined: nowhere. */
   anchorUrl: string | undefined;
+  /** Webhooks may go to addresses that are not public, and over http: for development and tests. */
+  webhooksAllowPrivate: boolean;
+  /** For how many days events are kept. */
+  eventRetentionDays: number;
   /** For how many months the audit trail is kept. Undefined: for ever. */
   auditRetentionMonths: number | undefined;
 }
@@ -157,6 +161,8 @@ const environment = z.object({
   TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
   TALLYSTICK_ANCHOR_FILE: z.string().optional(),
   TALLYSTICK_ANCHOR_URL: httpUrl.optional(),
+  TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE: yesOrNo.default(false),
+  TALLYSTICK_EVENT_RETENTION_DAYS: integer(7, 36_500).default(90),
   // PCI DSS wants a year of it; the database refuses less, too.
   TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
 });
@@ -188,6 +194,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   }
   if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
     problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
+  }
+  if (values?.NODE_ENV === "production" && values.TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE) {
+    problems.push("TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE is for development and tests: webhooks could reach this network.");
   }
   if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
     problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
@@ -230,6 +239,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     metricsToken: values.TALLYSTICK_METRICS_TOKEN,
     anchorFile: values.TALLYSTICK_ANCHOR_FILE && resolve(values.TALLYSTICK_ANCHOR_FILE),
     anchorUrl: values.TALLYSTICK_ANCHOR_URL,
+    webhooksAllowPrivate: values.TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE,
+    eventRetentionDays: values.TALLYSTICK_EVENT_RETENTION_DAYS,
     auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
   };
 }

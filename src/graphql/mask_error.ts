@@ -70,7 +70,7 @@ export function makeMaskError({ refusals, log, isProduction }: MaskErrorOptions)
     }
     const { extensions } = error;
     // Errors that TypeScript raised carry the code, and perhaps a detail; the words are those of the catalog.
-    if (typeof extensions["code"] === "string" && /^LG\d{3}$/.test(extensions["code"])) {
+    if (typeof extensions["code"] === "string" && /^LG[0-9A-Z]{3}$/.test(extensions["code"])) {
       const { code, detail } = extensions as { code: string; detail?: Record<string, unknown> };
       const described = describeRefusal(refusals, code, detail);
       return makeError(described.message, { ...place, extensions: described.extensions });
@@ -149,7 +149,7 @@ export function describeDatabaseError(
   refusals: RefusalCatalog,
   error: DatabaseError,
 ): { message: string; extensions: RefusalExtensions } | undefined {
-  if (/^LG\d{3}$/.test(error.code)) {
+  if (/^LG[0-9A-Z]{3}$/.test(error.code)) {
     const refusal = refusals.get(error.code);
     const { name, ...detail } = parseDetail(error.detail);
     return {

@@ -27,6 +27,7 @@ import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
+import { WebhooksPlugin } from "./webhooks.ts";
 
 export interface PresetOptions {
   /** Made with `pipeline: true`. */
@@ -71,6 +72,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     SubscriptionsPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    WebhooksPlugin,
     DescriptionsPlugin,
   ],
   disablePlugins: [

@@ -1,4 +1,5 @@
 import type { KeyProvider } from "../crypto/keys.ts";
+import type { TargetOptions } from "../http/outbound.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
@@ -10,6 +11,8 @@ declare global {
       tenantId: number | null;
       /** The keys of encrypted fields. */
       fieldKeys: KeyProvider;
+      /** Which URLs others may have us call. */
+      outbound: TargetOptions;
     }
   }
 }
@@ -31,6 +34,7 @@ const statementTimeouts: Record<RequestRole, string> = {
 
 export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
+  outbound: TargetOptions;
   identity: Identity;
 }
 
@@ -42,6 +46,7 @@ export interface RequestContext {
   /** The user of the token. */
   userId: string | null;
   fieldKeys: KeyProvider;
+  outbound: TargetOptions;
   identity: Identity;
   caller: Caller;
 }
@@ -49,11 +54,17 @@ export interface RequestContext {
 /** What of a caller the database is told. */
 export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
-export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
+export function makeRequestContext({
+  fieldKeys,
+  outbound,
+  identity,
+  ...caller
+}: RequestContextOptions): RequestContext {
   return {
     tenantId: caller.claims?.tenantId ?? null,
     userId: caller.claims?.userId ?? null,
     fieldKeys,
+    outbound,
     identity,
     caller,
     pgSettings: makePgSettings(caller),

@@ -12,7 +12,7 @@ const body = JSON.stringify({ query: "{ __typename }" });
 const shape = {
   message: expect.stringMatching(/^[A-Z].*\.$/s),
   extensions: {
-    code: expect.stringMatching(/^[A-Z_]+$|^LG\d{3}$/),
+    code: expect.stringMatching(/^[A-Z_]+$|^LG[0-9A-Z]{3}$/),
     name: expect.stringMatching(/^[a-z_]+$/),
     detail: expect.any(Object),
     hint: expect.any(String),

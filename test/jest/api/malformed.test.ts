@@ -41,7 +41,7 @@ function expectOneShape({ status, type, text }: Answered): void {
     expect(Object.keys(place).filter((key) => !["locations", "path"].includes(key))).toEqual([]);
     const { errorId, ...rest } = extensions;
     expect(Object.keys(rest).sort()).toEqual(["code", "detail", "hint", "isRetryable", "name"]);
-    expect(rest["code"]).toMatch(/^(LG\d{3}|[A-Z]+(_[A-Z]+)*)$/);
+    expect(rest["code"]).toMatch(/^(LG[0-9A-Z]{3}|[A-Z]+(_[A-Z]+)*)$/);
     expect(rest["name"]).toMatch(/^[a-z]+(_[a-z]+)*$/);
     expect(typeof rest["isRetryable"]).toBe("boolean");
     expect(typeof rest["hint"]).toBe("string");
