@@ -43,10 +43,12 @@ insert into expected values
   ('app_private.carried_residues', ''),
   ('app_private.credentials', ''),
   ('app_private.encrypted_columns', ''),
+  ('app_private.event_streams', ''),
   ('app_private.invitation_tokens', ''),
   ('app_private.kyc_case_moves', ''),
   ('app_private.open_reservations', ''),
   ('app_private.operators', ''),
+  ('app_private.outbox', ''),
   ('app_private.outflow_windows', ''),
   ('app_private.password_resets', ''),
   ('app_private.rate_limit_counters', ''),
@@ -62,6 +64,7 @@ insert into expected values
   ('app_private.security_events', ''),
   ('app_private.sessions', ''),
   ('app_private.user_contacts', ''),
+  ('app_private.webhook_secrets', ''),
   ('app_public.account_balances',
     'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.account_set_members', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
@@ -75,6 +78,8 @@ insert into expected values
   ('app_public.conversions', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.currencies',
     'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.event_kinds', 'accountant:all admin:all auditor:all customer:all teller:all'),
+  ('app_public.events', 'accountant:tenant admin:tenant auditor:tenant'),
   ('app_public.exchange_rates',
     'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
   ('app_public.grantable_permissions',
@@ -104,7 +109,10 @@ insert into expected values
   ('app_public.transaction_proposals', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.transaction_thresholds', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.transactions', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
-  ('app_public.users', 'accountant:own admin:own auditor:own customer:own operator:own partner:own teller:own');
+  ('app_public.users', 'accountant:own admin:own auditor:own customer:own operator:own partner:own teller:own'),
+  ('app_public.webhook_deliveries', 'admin:tenant auditor:tenant'),
+  ('app_public.webhook_endpoints', 'admin:tenant auditor:tenant'),
+  ('app_public.webhook_positions', 'admin:tenant auditor:tenant');
 -- Of these there are rows only once blocks have been sealed and retired.
 update expected set has_rows = false
 where relation in ('app_hidden.retired_blocks', 'app_hidden.sealed_leaves');
