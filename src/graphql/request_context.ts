@@ -2,6 +2,8 @@ import type { KeyProvider } from "../crypto/keys.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Mail } from "../mailer.ts";
+import type { ReceiptLinks } from "../receipts/links.ts";
 
 declare global {
   namespace Grafast {
@@ -10,6 +12,9 @@ declare global {
       tenantId: number | null;
       /** The keys of encrypted fields. */
       fieldKeys: KeyProvider;
+      /** Sends a message, without anybody waiting for it. */
+      sendMail: (mail: Mail) => void;
+      receiptLinks: ReceiptLinks;
     }
   }
 }
@@ -32,6 +37,8 @@ const statementTimeouts: Record<RequestRole, string> = {
 export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
   identity: Identity;
+  sendMail: (mail: Mail) => void;
+  receiptLinks: ReceiptLinks;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -43,18 +50,23 @@ export interface RequestContext {
   userId: string | null;
   fieldKeys: KeyProvider;
   identity: Identity;
+  sendMail: (mail: Mail) => void;
+  receiptLinks: ReceiptLinks;
   caller: Caller;
 }
 
 /** What of a caller the database is told. */
 export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
-export function makeRequestContext({ fieldKeys, identity, ...caller }: RequestContextOptions): RequestContext {
+export function makeRequestContext(options: RequestContextOptions): RequestContext {
+  const { fieldKeys, identity, sendMail, receiptLinks, ...caller } = options;
   return {
     tenantId: caller.claims?.tenantId ?? null,
     userId: caller.claims?.userId ?? null,
     fieldKeys,
     identity,
+    sendMail,
+    receiptLinks,
     caller,
     pgSettings: makePgSettings(caller),
   };

@@ -9,8 +9,8 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts) throw new Error("The tables transactions and accounts are not exposed.");
+  const { transactions, accounts, notifications } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !notifications) throw new Error("A table that is subscribed to is not exposed.");
   return {
     typeDefs: gql`
       extend type Subscription {
@@ -31,6 +31,11 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           """
           accountId: UUID
         ): BalanceChangedEvent
+
+        """
+        Each message to the caller that is shown in the app, from now on.
+        """
+        notificationReceived: NotificationReceivedEvent
       }
 
       """
@@ -52,6 +57,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         """
         account: Account
       }
+
+      """
+      There is a message to the caller.
+      """
+      type NotificationReceivedEvent {
+        """
+        The message.
+        """
+        notification: Notification
+      }
     `,
     objects: {
       Subscription: {
@@ -64,6 +79,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
             subscribePlan: (_$root, fieldArgs) => listenTo("balances", fieldArgs.getRaw("accountId")),
             plan: ($event: Step) => $event,
           },
+          notificationReceived: {
+            subscribePlan: () => listenTo("notifications"),
+            plan: ($event: Step) => $event,
+          },
+        },
+      },
+      NotificationReceivedEvent: {
+        plans: {
+          notification: ($event) =>
+            notifications.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
       TransactionPostedEvent: {
