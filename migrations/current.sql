@@ -139,6 +139,7 @@ create table app_public.notifications (
   tenant_id integer not null,
   id uuid not null default uuidv7(),
   user_id uuid not null,
+  -- No foreign key: what was told is kept for longer than the stream of events is.
   event_id uuid not null,
   kind text not null,
   channel app_public.notification_channel not null,
@@ -162,8 +163,6 @@ create table app_public.notifications (
   constraint notifications_once_key unique (tenant_id, user_id, event_id, channel),
   constraint notifications_user_id_fkey foreign key (tenant_id, user_id)
     references app_public.memberships on delete restrict,
-  constraint notifications_event_id_fkey foreign key (tenant_id, event_id)
-    references app_public.events (tenant_id, id) on delete restrict,
   constraint notifications_kind_fkey foreign key (kind)
     references app_public.event_kinds on delete restrict,
   constraint notifications_facts_is_an_object check (jsonb_typeof(facts) = 'object'),
@@ -388,15 +387,93 @@ create index webhook_deliveries_endpoint_id_idx
   on app_public.webhook_deliveries (tenant_id, endpoint_id, event_number, attempt);
 create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries (event_kind);
 
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include audit/security_event_kinds.sql
 --!include encryption/encrypted_columns.sql
 --!include audit/exceptions.sql
 --!include events/event_kinds.sql
 --!include events/relay_events.sql
 --!include events/wake_consumers.sql
 --!include webhooks/wake_webhooks.sql
+--!include webhooks/lock_webhook_endpoint.sql
+--!include webhooks/create_webhook_endpoint.sql
+--!include webhooks/update_webhook_endpoint.sql
+--!include webhooks/rotate_webhook_secret.sql
+--!include webhooks/set_webhook_endpoint_status.sql
+--!include webhooks/send_test_event.sql
+--!include webhooks/redeliver_webhook_events.sql
+--!include webhooks/next_webhook_event.sql
+--!include webhooks/webhook_body.sql
+--!include webhooks/take_webhook_delivery.sql
+--!include webhooks/record_webhook_delivery.sql
+--!include webhooks/housekeeping.sql
+--!include events/prune_events.sql
+--!include events/access.sql
 --!include webhooks/append_only.sql
 --!include webhooks/access.sql
 --!include webhooks/comments.sql
+--!include checks/event_streams_with_gaps.sql
+--!include checks/events_of_missing_transactions.sql
+--!include checks/outbox_rows_left_behind.sql
+--!include checks/webhook_positions_out_of_range.sql
 
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
+
+---- payments ----
+
+create type app_public.payment_input as (
+  kind app_public.payment_kind,
+  account_id uuid,
+  to_account_id uuid,
+  amount app_public.amount,
+  currency text,
+  provider_code text,
+  counterparty_id uuid,
+  refund_of_id uuid,
+  reference text,
+  description text,
+  metadata jsonb,
+  idempotency_key text,
+  execute_at timestamptz,
+  expires_at timestamptz
+);
+
+-- What is to be given up, in the order in which it is.
+create index payments_expires_at_idx on app_public.payments (tenant_id, expires_at)
+  where expires_at is not null and status in ('requested', 'reserved');
+
+-- Once it was handed to a provider, only the provider ends it.
+delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include payments/payment_moves_allowed.sql
+--!include payments/move_payment.sql
+--!include payments/may_pay_with.sql
+--!include payments/payment_fingerprint.sql
+--!include payments/payment_route.sql
+--!include payments/payment_of_input.sql
+--!include payments/payment_postings.sql
+--!include payments/post_for_payment.sql
+--!include payments/reserve_payment.sql
+--!include payments/submit_payment.sql
+--!include payments/settle_payment.sql
+--!include payments/release_payment.sql
+--!include payments/return_payment.sql
+--!include payments/reroute_payment.sql
+--!include payments/expire_payments.sql
+--!include payments/insert_payment.sql
+--!include payments/create_payment.sql
+--!include payments/tg_payments__keep.sql
+--!include payments/refuse_payment_transactions.sql
+--!include payments/access.sql
+--!include payments/comments.sql
+--!include ledger/authorize_posting.sql
+--!include ledger/post_pending_transaction.sql
+--!include ledger/void_pending_transaction.sql
+--!include ledger/reverse_transaction.sql
+--!include access/partner.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

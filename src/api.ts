@@ -111,9 +111,10 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
   const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
+  const outbound = { allowPrivate: config.webhooksAllowPrivate };
   const sendMail = (mail: Mail): void => sendLater({ mailer, log }, mail);
   const receiptLinks = makeReceiptLinks({ secret: config.jwtSecret, publicUrl: config.publicUrl });
-  const tools = { fieldKeys: config.fieldKeys, identity, sendMail, receiptLinks };
+  const services = { fieldKeys: config.fieldKeys, outbound, identity, sendMail, receiptLinks };
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -128,13 +129,13 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
       report: recorder.record,
       makeContext: ({ expressv4, ws }) =>
         expressv4
-          ? makeRequestContext({ ...callerOf(expressv4.req), ...tools })
+          ? makeRequestContext({ ...callerOf(expressv4.req), ...services })
           : makeRequestContext({
               claims: ws?.socket && claimsOfWebSocket(ws.socket),
               requestId: requestIdOf(ws?.request ?? {}),
               address: ws?.request ? upgradeAddress(app, ws.request) : "",
               userAgent: null,
-              ...tools,
+              ...services,
             }),
     }),
   );

@@ -56,6 +56,10 @@ export interface Config {
   anchorFile: string | undefined;
   /** Where they are posted to. Undefined: nowhere. */
   anchorUrl: string | undefined;
+  /** Webhooks may go to addresses that are not public, and over http: for development and tests. */
+  webhooksAllowPrivate: boolean;
+  /** For how many days events are kept. */
+  eventRetentionDays: number;
   /** For how many months the audit trail is kept. Undefined: for ever. */
   auditRetentionMonths: number | undefined;
   /** Where mails go. Undefined: the mail catcher of development, or nowhere. */
@@ -187,6 +191,8 @@ const environment = z.object({
   TALLYSTICK_METRICS_TOKEN: z.string().min(16, { error: "should have 16 characters or more" }).optional(),
   TALLYSTICK_ANCHOR_FILE: z.string().optional(),
   TALLYSTICK_ANCHOR_URL: httpUrl.optional(),
+  TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE: yesOrNo.default(false),
+  TALLYSTICK_EVENT_RETENTION_DAYS: integer(7, 36_500).default(90),
   // PCI DSS wants a year of it; the database refuses less, too.
   TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
   TALLYSTICK_SMTP_URL: smtpUrl.optional(),
@@ -230,6 +236,12 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   for (const [name, other] of goTogether) {
     if (given[name] && !given[other]) problems.push(`${name} needs ${other}.`);
   }
+  if (values?.NODE_ENV === "production" && values.TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE) {
+    problems.push("TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE is for development and tests: webhooks could reach this network.");
+  }
+  if (given["TALLYSTICK_KYC_PROVIDER_URL"] && !given["TALLYSTICK_KYC_PROVIDER_SECRET"]) {
+    problems.push("TALLYSTICK_KYC_PROVIDER_URL needs TALLYSTICK_KYC_PROVIDER_SECRET.");
+  }
   if (!values || problems.length > 0) throw new ConfigError(problems);
   const dataDir = resolve(values.TALLYSTICK_DATA_DIR);
   const { TALLYSTICK_KYC_PROVIDER_URL: kycProviderUrl, TALLYSTICK_KYC_PROVIDER_SECRET: kycSecret } = values;
@@ -268,6 +280,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     metricsToken: values.TALLYSTICK_METRICS_TOKEN,
     anchorFile: values.TALLYSTICK_ANCHOR_FILE && resolve(values.TALLYSTICK_ANCHOR_FILE),
     anchorUrl: values.TALLYSTICK_ANCHOR_URL,
+    webhooksAllowPrivate: values.TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE,
+    eventRetentionDays: values.TALLYSTICK_EVENT_RETENTION_DAYS,
     auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
     mail: mailOf(values),
     gateways: {

@@ -29,6 +29,7 @@ import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
+import { WebhooksPlugin } from "./webhooks.ts";
 
 export interface PresetOptions {
   /** Made with `pipeline: true`. */
@@ -75,6 +76,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     KycEvidencePlugin,
     NotificationsPlugin,
     ReceiptsPlugin,
+    WebhooksPlugin,
     DescriptionsPlugin,
   ],
   disablePlugins: [

@@ -1,4 +1,5 @@
 import type { KeyProvider } from "../crypto/keys.ts";
+import type { TargetOptions } from "../http/outbound.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
@@ -15,6 +16,8 @@ declare global {
       /** Sends a message, without anybody waiting for it. */
       sendMail: (mail: Mail) => void;
       receiptLinks: ReceiptLinks;
+      /** Which URLs others may have us call. */
+      outbound: TargetOptions;
     }
   }
 }
@@ -36,6 +39,7 @@ const statementTimeouts: Record<RequestRole, string> = {
 
 export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
+  outbound: TargetOptions;
   identity: Identity;
   sendMail: (mail: Mail) => void;
   receiptLinks: ReceiptLinks;
@@ -49,6 +53,7 @@ export interface RequestContext {
   /** The user of the token. */
   userId: string | null;
   fieldKeys: KeyProvider;
+  outbound: TargetOptions;
   identity: Identity;
   sendMail: (mail: Mail) => void;
   receiptLinks: ReceiptLinks;
@@ -59,11 +64,12 @@ export interface RequestContext {
 export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
 export function makeRequestContext(options: RequestContextOptions): RequestContext {
-  const { fieldKeys, identity, sendMail, receiptLinks, ...caller } = options;
+  const { fieldKeys, outbound, identity, sendMail, receiptLinks, ...caller } = options;
   return {
     tenantId: caller.claims?.tenantId ?? null,
     userId: caller.claims?.userId ?? null,
     fieldKeys,
+    outbound,
     identity,
     sendMail,
     receiptLinks,

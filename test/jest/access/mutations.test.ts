@@ -41,6 +41,7 @@ const callers: Record<string, string> = {
   createAccountSet: "accountant admin",
   createApiKey: "admin",
   createCurrency: "accountant admin",
+  createPayment: "teller accountant admin",
   createTenant: "operator",
   decideKycCase: "accountant admin",
   disableMember: "admin",

@@ -41,6 +41,7 @@ insert into expected values
   ('app_private.audit_retirements', ''),
   ('app_private.authentication_attempts', ''),
   ('app_private.carried_residues', ''),
+  ('app_private.counterparty_accounts', ''),
   ('app_private.credentials', ''),
   ('app_private.encrypted_columns', ''),
   ('app_private.event_streams', ''),
@@ -51,6 +52,7 @@ insert into expected values
   ('app_private.outbox', ''),
   ('app_private.outflow_windows', ''),
   ('app_private.password_resets', ''),
+  ('app_private.payment_moves_allowed', ''),
   ('app_private.rate_limit_counters', ''),
   ('app_private.recovery_codes', ''),
   ('app_private.refresh_tokens', ''),
@@ -76,6 +78,7 @@ insert into expected values
   ('app_public.chart_templates', 'accountant:all admin:all auditor:all customer:all operator:all teller:all'),
   ('app_public.closing_transactions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.conversions', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.counterparties', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.currencies',
     'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
   ('app_public.event_kinds', 'accountant:all admin:all auditor:all customer:all teller:all'),
@@ -94,6 +97,10 @@ insert into expected values
   ('app_public.kyc_level_limits', 'accountant:tenant admin:tenant auditor:tenant customer:tenant teller:tenant'),
   ('app_public.kyc_profiles', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.memberships', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.payment_moves', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.payment_provider_accounts', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.payment_providers', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.payments', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.permissions', 'accountant:all admin:all auditor:all customer:all operator:all partner:all teller:all'),
   ('app_public.postings', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.proposal_decisions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
@@ -112,7 +119,7 @@ insert into expected values
   ('app_public.users', 'accountant:own admin:own auditor:own customer:own operator:own partner:own teller:own'),
   ('app_public.webhook_deliveries', 'admin:tenant auditor:tenant'),
   ('app_public.webhook_endpoints', 'admin:tenant auditor:tenant'),
-  ('app_public.webhook_positions', 'admin:tenant auditor:tenant');
+  ('app_public.webhook_positions', 'accountant:tenant admin:tenant auditor:tenant');
 -- Of these there are rows only once blocks have been sealed and retired.
 update expected set has_rows = false
 where relation in ('app_hidden.retired_blocks', 'app_hidden.sealed_leaves');
