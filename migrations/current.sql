@@ -1,273 +1,3 @@
----- notifications and receipts ----
-
-create type app_public.notification_channel as enum ('email', 'sms', 'chat', 'in_app');
-create type app_public.notification_audience as enum ('owner', 'teller', 'accountant', 'auditor', 'admin');
-create type app_public.notification_status as enum ('queued', 'sent', 'delivered', 'failed', 'suppressed');
-create type app_public.notification_digest as enum ('none', 'hourly', 'daily');
-
--- A tag of a language as RFC 5646 has it, as far as it is needed here: de, or de-AT.
-create domain app_public.language_tag as text
-  constraint language_tag_has_its_form check (value ~ '^[a-z]{2,3}(-[A-Z]{2})?$');
-
-create domain app_public.time_zone as text
-  constraint time_zone_is_at_most_64_characters check (length(value) between 1 and 64);
-
--- A time of the day on a clock on the wall, which has no zone of its own.
-create domain app_public.wall_time as text
-  constraint wall_time_has_its_form check (value ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$');
-
---------------------------------------------------------------------------------------------------
--- What there is to tell, in which words, and to whom
-
-create table app_public.notification_kinds (
-  kind text not null,
-  description text not null,
-  -- Quiet hours and digests do not hold it up.
-  is_urgent boolean not null default false,
-  -- About the account of a person, sent by the server itself: nobody can turn it off, and it has no row.
-  is_direct boolean not null default false,
-  -- Who is told where the tenant has no rule of its own.
-  audience app_public.notification_audience not null default 'owner',
-  channels app_public.notification_channel[] not null default '{}',
-  -- What a message of this kind knows, for templates to be tried on.
-  sample jsonb not null,
-  constraint notification_kinds_pkey primary key (kind),
-  constraint notification_kinds_kind_is_dotted check (kind ~ '^[a-z][a-z_]*(\.[a-z][a-z_]*)+$'),
-  constraint notification_kinds_sample_is_an_object check (jsonb_typeof(sample) = 'object'),
-  constraint notification_kinds_channels_are_known check (array_position(channels, null) is null)
-);
-
-create table app_public.default_notification_templates (
-  kind text not null,
-  channel app_public.notification_channel not null,
-  language app_public.language_tag not null,
-  subject text,
-  body text not null,
-  constraint default_notification_templates_pkey primary key (kind, channel, language),
-  constraint default_notification_templates_kind_fkey foreign key (kind)
-    references app_public.notification_kinds on delete restrict
-);
-
-create table app_public.notification_templates (
-  tenant_id integer not null,
-  kind text not null,
-  channel app_public.notification_channel not null,
-  language app_public.language_tag not null,
-  subject text,
-  body text not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint notification_templates_pkey primary key (tenant_id, kind, channel, language),
-  constraint notification_templates_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint notification_templates_kind_fkey foreign key (kind)
-    references app_public.notification_kinds on delete restrict,
-  constraint notification_templates_subject_is_one_line
-    check (length(subject) between 1 and 200 and subject !~ '[\x01-\x1f\x7f]'),
-  constraint notification_templates_subject_is_of_its_channel
-    check ((channel in ('email', 'in_app')) = (subject is not null)),
-  constraint notification_templates_body_is_1_to_20000_characters check (length(body) between 1 and 20000)
-);
-
-create index notification_templates_kind_idx on app_public.notification_templates (kind);
-
-create table app_public.notification_rules (
-  tenant_id integer not null,
-  kind text not null,
-  audience app_public.notification_audience not null,
-  channels app_public.notification_channel[] not null,
-  updated_at timestamptz not null default now(),
-  constraint notification_rules_pkey primary key (tenant_id, kind, audience),
-  constraint notification_rules_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint notification_rules_kind_fkey foreign key (kind)
-    references app_public.event_kinds on delete restrict,
-  constraint notification_rules_channels_are_known check (array_position(channels, null) is null)
-);
-
-create index notification_rules_kind_idx on app_public.notification_rules (kind);
-
-create table app_public.notification_settings (
-  tenant_id integer not null,
-  language app_public.language_tag not null default 'en',
-  time_zone app_public.time_zone not null default 'UTC',
-  receipts_numbered boolean not null default false,
-  updated_at timestamptz not null default now(),
-  constraint notification_settings_pkey primary key (tenant_id),
-  constraint notification_settings_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict
-);
-
---------------------------------------------------------------------------------------------------
--- What people want of it
-
-create table app_public.notification_profiles (
-  tenant_id integer not null,
-  user_id uuid not null,
-  language app_public.language_tag,
-  time_zone app_public.time_zone,
-  quiet_from app_public.wall_time,
-  quiet_to app_public.wall_time,
-  digest app_public.notification_digest not null default 'none',
-  attach_receipts boolean not null default false,
-  updated_at timestamptz not null default now(),
-  constraint notification_profiles_pkey primary key (tenant_id, user_id),
-  constraint notification_profiles_user_id_fkey foreign key (tenant_id, user_id)
-    references app_public.memberships on delete restrict,
-  constraint notification_profiles_quiet_hours_have_two_ends check ((quiet_from is null) = (quiet_to is null)),
-  constraint notification_profiles_quiet_hours_leave_some check (quiet_from::text <> quiet_to::text)
-);
-
-create table app_public.notification_preferences (
-  tenant_id integer not null,
-  user_id uuid not null,
-  pattern text not null,
-  channel app_public.notification_channel not null,
-  is_enabled boolean not null,
-  updated_at timestamptz not null default now(),
-  constraint notification_preferences_pkey primary key (tenant_id, user_id, pattern, channel),
-  constraint notification_preferences_user_id_fkey foreign key (tenant_id, user_id)
-    references app_public.memberships on delete restrict,
-  constraint notification_preferences_pattern_has_its_form
-    check (pattern ~ '^(\*|[a-z][a-z_]*(\.[a-z][a-z_]*)*\.(\*|[a-z][a-z_]*))$' and length(pattern) <= 100)
-);
-
---------------------------------------------------------------------------------------------------
--- What was told
-
-create table app_public.notifications (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  user_id uuid not null,
-  -- No foreign key: what was told is kept for longer than the stream of events is.
-  event_id uuid not null,
-  kind text not null,
-  channel app_public.notification_channel not null,
-  status app_public.notification_status not null default 'queued',
-  -- What the message is about; the words are made when it is sent.
-  facts jsonb not null,
-  -- The words of what is shown in the app.
-  subject text,
-  body text,
-  read_at timestamptz,
-  -- When the mail is due that this one is a part of; null where it goes by itself.
-  digest_at timestamptz,
-  -- What the receiver knows the message by; that of a digest is given when it is first taken.
-  message_id uuid,
-  attempts integer not null default 0,
-  next_attempt_at timestamptz,
-  sent_at timestamptz,
-  reason text,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint notifications_pkey primary key (tenant_id, id),
-  constraint notifications_once_key unique (tenant_id, user_id, event_id, channel),
-  constraint notifications_user_id_fkey foreign key (tenant_id, user_id)
-    references app_public.memberships on delete restrict,
-  constraint notifications_kind_fkey foreign key (kind)
-    references app_public.event_kinds on delete restrict,
-  constraint notifications_facts_is_an_object check (jsonb_typeof(facts) = 'object'),
-  constraint notifications_facts_is_at_most_32_kb check (octet_length(facts::text) <= 32768),
-  constraint notifications_queued_is_due_some_time check ((status = 'queued') = (next_attempt_at is not null)),
-  constraint notifications_sent_knows_when check ((status in ('sent', 'delivered')) = (sent_at is not null)),
-  constraint notifications_unsent_knows_why check (status not in ('failed', 'suppressed') or reason is not null),
-  constraint notifications_words_are_of_the_app check (
-    (channel = 'in_app' and status = 'delivered') = (body is not null) and (subject is null or body is not null)
-  ),
-  constraint notifications_read_is_of_the_app check (read_at is null or body is not null),
-  constraint notifications_digest_is_of_mails check (digest_at is null or channel = 'email'),
-  constraint notifications_attempts_are_not_negative check (attempts >= 0)
-);
-
-create index notifications_event_id_idx on app_public.notifications (tenant_id, event_id);
-create index notifications_kind_idx on app_public.notifications (kind);
-create index notifications_due_idx on app_public.notifications (tenant_id, next_attempt_at)
-  where next_attempt_at is not null;
-create index notifications_message_id_idx on app_public.notifications (tenant_id, message_id)
-  where message_id is not null and next_attempt_at is not null;
-create index notifications_unread_idx on app_public.notifications (tenant_id, user_id, id)
-  where body is not null and read_at is null;
-create index notifications_user_id_idx on app_public.notifications (tenant_id, user_id, id);
-
--- How far the stream of events of a tenant has been told.
-create table app_private.notification_cursors (
-  tenant_id integer not null,
-  number bigint not null default 0,
-  constraint notification_cursors_pkey primary key (tenant_id),
-  constraint notification_cursors_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict
-);
-
--- What happened before there were notifications is not told now.
-insert into app_private.notification_cursors (tenant_id, number)
-select s.tenant_id, s.last_number from app_private.event_streams s;
-
---------------------------------------------------------------------------------------------------
--- Receipts
-
-create table app_private.receipt_counters (
-  tenant_id integer not null,
-  last_number bigint not null default 0,
-  constraint receipt_counters_pkey primary key (tenant_id),
-  constraint receipt_counters_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict
-);
-
-create table app_public.receipts (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  payment_id uuid not null,
-  number bigint,
-  facts jsonb not null,
-  issued_by uuid,
-  issued_at timestamptz not null default clock_timestamp(),
-  constraint receipts_pkey primary key (tenant_id, id),
-  constraint receipts_payment_id_key unique (tenant_id, payment_id),
-  constraint receipts_number_key unique (tenant_id, number),
-  constraint receipts_payment_id_fkey foreign key (tenant_id, payment_id)
-    references app_public.payments on delete restrict,
-  constraint receipts_number_is_positive check (number > 0),
-  constraint receipts_facts_is_an_object check (jsonb_typeof(facts) = 'object')
-);
-
--- The form of each receipt as it was first made, by its hash.
-create table app_public.receipt_pdfs (
-  tenant_id integer not null,
-  receipt_id uuid not null,
-  sha256 bytea not null,
-  bytes integer not null,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint receipt_pdfs_pkey primary key (tenant_id, receipt_id),
-  constraint receipt_pdfs_receipt_id_fkey foreign key (tenant_id, receipt_id)
-    references app_public.receipts on delete restrict,
-  constraint receipt_pdfs_sha256_has_32_bytes check (octet_length(sha256) = 32),
-  constraint receipt_pdfs_bytes_are_some check (bytes > 0)
-);
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include events/event_kinds.sql
---!include checks/receipt_numbers_with_gaps.sql
---!include checks/receipts_that_do_not_fit.sql
---!include notifications/notification_kinds.sql
---!include notifications/default_templates.sql
---!include notifications/due_at.sql
---!include notifications/notification_template.sql
---!include notifications/set_notification_template.sql
---!include notifications/set_notification_rule.sql
---!include notifications/set_notification_preference.sql
---!include notifications/own_notifications.sql
---!include receipts/issue_receipt.sql
---!include receipts/receipt.sql
---!include receipts/append_only.sql
---!include receipts/access.sql
---!include receipts/comments.sql
---!include notifications/fan_out_notifications.sql
---!include notifications/send_notifications.sql
---!include notifications/access.sql
---!include notifications/comments.sql
---!include audit/exceptions.sql
---!include events/wake_consumers.sql
-
 ---- webhooks ----
 
 -- The outbox is a queue: what is in it was committed, and is taken in the order in which it was put in. A number
@@ -475,5 +205,277 @@ delete from app_private.payment_moves_allowed where (from_status, to_status) = (
 --!include ledger/void_pending_transaction.sql
 --!include ledger/reverse_transaction.sql
 --!include access/partner.sql
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
+
+---- notifications and receipts ----
+
+create type app_public.notification_channel as enum ('email', 'sms', 'chat', 'in_app');
+create type app_public.notification_audience as enum ('owner', 'teller', 'accountant', 'auditor', 'admin');
+create type app_public.notification_status as enum ('queued', 'sent', 'delivered', 'failed', 'suppressed');
+create type app_public.notification_digest as enum ('none', 'hourly', 'daily');
+
+--------------------------------------------------------------------------------------------------
+-- What there is to tell, in which words, and to whom
+
+create table app_public.notification_kinds (
+  kind text not null,
+  description text not null,
+  -- Quiet hours and digests do not hold it up.
+  is_urgent boolean not null default false,
+  -- About the account of a person, sent by the server itself: nobody can turn it off, and it has no row.
+  is_direct boolean not null default false,
+  -- Who is told where the tenant has no rule of its own.
+  audience app_public.notification_audience not null default 'owner',
+  channels app_public.notification_channel[] not null default '{}',
+  -- What a message of this kind knows, for templates to be tried on.
+  sample jsonb not null,
+  constraint notification_kinds_pkey primary key (kind),
+  constraint notification_kinds_kind_is_dotted check (kind ~ '^[a-z][a-z_]*(\.[a-z][a-z_]*)+$'),
+  constraint notification_kinds_sample_is_an_object check (jsonb_typeof(sample) = 'object'),
+  constraint notification_kinds_channels_are_known check (array_position(channels, null) is null)
+);
+
+create table app_public.default_notification_templates (
+  kind text not null,
+  channel app_public.notification_channel not null,
+  language text not null,
+  subject text,
+  body text not null,
+  constraint default_notification_templates_pkey primary key (kind, channel, language),
+  constraint default_notification_templates_kind_fkey foreign key (kind)
+    references app_public.notification_kinds on delete restrict,
+  constraint default_notification_templates_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$')
+);
+
+create table app_public.notification_templates (
+  tenant_id integer not null,
+  kind text not null,
+  channel app_public.notification_channel not null,
+  language text not null,
+  subject text,
+  body text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint notification_templates_pkey primary key (tenant_id, kind, channel, language),
+  constraint notification_templates_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint notification_templates_kind_fkey foreign key (kind)
+    references app_public.notification_kinds on delete restrict,
+  constraint notification_templates_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
+  constraint notification_templates_subject_is_one_line
+    check (length(subject) between 1 and 200 and subject !~ '[\x01-\x1f\x7f]'),
+  constraint notification_templates_subject_is_of_its_channel
+    check ((channel in ('email', 'in_app')) = (subject is not null)),
+  constraint notification_templates_body_is_1_to_20000_characters check (length(body) between 1 and 20000)
+);
+
+create index notification_templates_kind_idx on app_public.notification_templates (kind);
+
+create table app_public.notification_rules (
+  tenant_id integer not null,
+  kind text not null,
+  audience app_public.notification_audience not null,
+  channels app_public.notification_channel[] not null,
+  updated_at timestamptz not null default now(),
+  constraint notification_rules_pkey primary key (tenant_id, kind, audience),
+  constraint notification_rules_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint notification_rules_kind_fkey foreign key (kind)
+    references app_public.event_kinds on delete restrict,
+  constraint notification_rules_channels_are_known check (array_position(channels, null) is null)
+);
+
+create index notification_rules_kind_idx on app_public.notification_rules (kind);
+
+create table app_public.notification_settings (
+  tenant_id integer not null,
+  language text not null default 'en',
+  time_zone text not null default 'UTC',
+  receipts_numbered boolean not null default false,
+  updated_at timestamptz not null default now(),
+  constraint notification_settings_pkey primary key (tenant_id),
+  constraint notification_settings_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint notification_settings_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
+  constraint notification_settings_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64)
+);
+
+--------------------------------------------------------------------------------------------------
+-- What people want of it
+
+create table app_public.notification_profiles (
+  tenant_id integer not null,
+  user_id uuid not null,
+  language text,
+  time_zone text,
+  quiet_from text,
+  quiet_to text,
+  digest app_public.notification_digest not null default 'none',
+  attach_receipts boolean not null default false,
+  updated_at timestamptz not null default now(),
+  constraint notification_profiles_pkey primary key (tenant_id, user_id),
+  constraint notification_profiles_user_id_fkey foreign key (tenant_id, user_id)
+    references app_public.memberships on delete restrict,
+  constraint notification_profiles_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
+  constraint notification_profiles_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64),
+  constraint notification_profiles_quiet_from_is_a_time check (quiet_from ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+  constraint notification_profiles_quiet_to_is_a_time check (quiet_to ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+  constraint notification_profiles_quiet_hours_have_two_ends check ((quiet_from is null) = (quiet_to is null)),
+  constraint notification_profiles_quiet_hours_leave_some check (quiet_from <> quiet_to)
+);
+
+create table app_public.notification_preferences (
+  tenant_id integer not null,
+  user_id uuid not null,
+  pattern text not null,
+  channel app_public.notification_channel not null,
+  is_enabled boolean not null,
+  updated_at timestamptz not null default now(),
+  constraint notification_preferences_pkey primary key (tenant_id, user_id, pattern, channel),
+  constraint notification_preferences_user_id_fkey foreign key (tenant_id, user_id)
+    references app_public.memberships on delete restrict,
+  constraint notification_preferences_pattern_has_its_form
+    check (pattern ~ '^(\*|[a-z][a-z_]*(\.[a-z][a-z_]*)*\.(\*|[a-z][a-z_]*))$' and length(pattern) <= 100)
+);
+
+--------------------------------------------------------------------------------------------------
+-- What was told
+
+create table app_public.notifications (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  -- No foreign key: what was told is kept for longer than the stream of events is.
+  event_id uuid not null,
+  kind text not null,
+  channel app_public.notification_channel not null,
+  status app_public.notification_status not null default 'queued',
+  -- What the message is about; the words are made when it is sent.
+  facts jsonb not null,
+  -- The words of what is shown in the app.
+  subject text,
+  body text,
+  read_at timestamptz,
+  -- When the mail is due that this one is a part of; null where it goes by itself.
+  digest_at timestamptz,
+  -- What the receiver knows the message by; that of a digest is given when it is first taken.
+  message_id uuid,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz,
+  sent_at timestamptz,
+  reason text,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint notifications_pkey primary key (tenant_id, id),
+  constraint notifications_once_key unique (tenant_id, user_id, event_id, channel),
+  constraint notifications_user_id_fkey foreign key (tenant_id, user_id)
+    references app_public.memberships on delete restrict,
+  constraint notifications_kind_fkey foreign key (kind)
+    references app_public.event_kinds on delete restrict,
+  constraint notifications_facts_is_an_object check (jsonb_typeof(facts) = 'object'),
+  constraint notifications_facts_is_at_most_32_kb check (octet_length(facts::text) <= 32768),
+  constraint notifications_queued_is_due_some_time check ((status = 'queued') = (next_attempt_at is not null)),
+  constraint notifications_sent_knows_when check ((status in ('sent', 'delivered')) = (sent_at is not null)),
+  constraint notifications_unsent_knows_why check (status not in ('failed', 'suppressed') or reason is not null),
+  constraint notifications_words_are_of_the_app check (
+    (channel = 'in_app' and status = 'delivered') = (body is not null) and (subject is null or body is not null)
+  ),
+  constraint notifications_read_is_of_the_app check (read_at is null or body is not null),
+  constraint notifications_digest_is_of_mails check (digest_at is null or channel = 'email'),
+  constraint notifications_attempts_are_not_negative check (attempts >= 0)
+);
+
+create index notifications_event_id_idx on app_public.notifications (tenant_id, event_id);
+create index notifications_kind_idx on app_public.notifications (kind);
+create index notifications_due_idx on app_public.notifications (tenant_id, next_attempt_at)
+  where next_attempt_at is not null;
+create index notifications_message_id_idx on app_public.notifications (tenant_id, message_id)
+  where message_id is not null and next_attempt_at is not null;
+create index notifications_unread_idx on app_public.notifications (tenant_id, user_id, id)
+  where body is not null and read_at is null;
+create index notifications_user_id_idx on app_public.notifications (tenant_id, user_id, id);
+
+-- How far the stream of events of a tenant has been told.
+create table app_private.notification_cursors (
+  tenant_id integer not null,
+  number bigint not null default 0,
+  constraint notification_cursors_pkey primary key (tenant_id),
+  constraint notification_cursors_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict
+);
+
+-- What happened before there were notifications is not told now.
+insert into app_private.notification_cursors (tenant_id, number)
+select s.tenant_id, s.last_number from app_private.event_streams s;
+
+--------------------------------------------------------------------------------------------------
+-- Receipts
+
+create table app_private.receipt_counters (
+  tenant_id integer not null,
+  last_number bigint not null default 0,
+  constraint receipt_counters_pkey primary key (tenant_id),
+  constraint receipt_counters_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict
+);
+
+create table app_public.receipts (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  payment_id uuid not null,
+  number bigint,
+  facts jsonb not null,
+  issued_by uuid,
+  issued_at timestamptz not null default clock_timestamp(),
+  constraint receipts_pkey primary key (tenant_id, id),
+  constraint receipts_payment_id_key unique (tenant_id, payment_id),
+  constraint receipts_number_key unique (tenant_id, number),
+  constraint receipts_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint receipts_number_is_positive check (number > 0),
+  constraint receipts_facts_is_an_object check (jsonb_typeof(facts) = 'object')
+);
+
+-- The form of each receipt as it was first made, by its hash.
+create table app_public.receipt_pdfs (
+  tenant_id integer not null,
+  receipt_id uuid not null,
+  sha256 bytea not null,
+  bytes integer not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint receipt_pdfs_pkey primary key (tenant_id, receipt_id),
+  constraint receipt_pdfs_receipt_id_fkey foreign key (tenant_id, receipt_id)
+    references app_public.receipts on delete restrict,
+  constraint receipt_pdfs_sha256_has_32_bytes check (octet_length(sha256) = 32),
+  constraint receipt_pdfs_bytes_are_some check (bytes > 0)
+);
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include events/event_kinds.sql
+--!include checks/receipt_numbers_with_gaps.sql
+--!include checks/receipts_that_do_not_fit.sql
+--!include notifications/notification_kinds.sql
+--!include notifications/default_templates.sql
+--!include notifications/due_at.sql
+--!include notifications/notification_template.sql
+--!include notifications/set_notification_template.sql
+--!include notifications/set_notification_rule.sql
+--!include notifications/set_notification_preference.sql
+--!include notifications/own_notifications.sql
+--!include receipts/issue_receipt.sql
+--!include receipts/receipt.sql
+--!include receipts/append_only.sql
+--!include receipts/access.sql
+--!include receipts/comments.sql
+--!include notifications/fan_out_notifications.sql
+--!include notifications/send_notifications.sql
+--!include notifications/access.sql
+--!include notifications/comments.sql
+--!include audit/exceptions.sql
+--!include notifications/first_event_needed.sql
+--!include events/prune_events.sql
+--!include events/wake_consumers.sql
+
 --!include access/row_level_security.sql
 --!include audit/triggers.sql
