@@ -69,7 +69,8 @@ export function smtpTransport({ url, from, requireTls }: MailSettings): MailTran
 
 function describeFailure(error: unknown): DeliveryError {
   const { code, responseCode } = error as { code?: string; responseCode?: number };
-  // Of what the server says to a sign-in the message is not to blame.
-  const isFinal = code !== "EAUTH" && responseCode !== undefined && responseCode >= 500 && responseCode < 600;
+  // The message is to blame for what the server says to its address and to itself, not to a sign-in or to STARTTLS.
+  const isAboutMessage = code === "EENVELOPE" || code === "EMESSAGE";
+  const isFinal = isAboutMessage && responseCode !== undefined && responseCode >= 500 && responseCode < 600;
   return new DeliveryError(`The mail server did not take it (${[code, responseCode].filter(Boolean).join(" ")}).`, isFinal);
 }
