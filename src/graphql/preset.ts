@@ -19,11 +19,13 @@ import { InvitationsPlugin } from "./invitations.ts";
 import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
+import { NotificationsPlugin } from "./notifications.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import { PostTogetherPlugin } from "./post_together.ts";
 import type { RefusalCatalog } from "./refusals.ts";
+import { ReceiptsPlugin } from "./receipts.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
@@ -74,6 +76,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     SubscriptionsPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    NotificationsPlugin,
+    ReceiptsPlugin,
     WebhooksPlugin,
     DescriptionsPlugin,
   ],

@@ -9,9 +9,9 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts, events } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts || !events) {
-    throw new Error("The tables transactions, accounts and events are not exposed.");
+  const { transactions, accounts, events, notifications } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !events || !notifications) {
+    throw new Error("A table that is subscribed to is not exposed.");
   }
   return {
     typeDefs: gql`
@@ -39,6 +39,10 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         while no subscription is open is not told later: read \`events\` after the last number that came.
         """
         eventOccurred: EventOccurredEvent
+        """
+        Each message to the caller that is shown in the app, from now on.
+        """
+        notificationReceived: NotificationReceivedEvent
       }
 
       """
@@ -70,6 +74,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         """
         event: Event
       }
+
+      """
+      There is a message to the caller.
+      """
+      type NotificationReceivedEvent {
+        """
+        The message.
+        """
+        notification: Notification
+      }
     `,
     objects: {
       Subscription: {
@@ -86,11 +100,21 @@ export const SubscriptionsPlugin = extendSchema((build) => {
             subscribePlan: () => listenTo("events"),
             plan: ($event: Step) => $event,
           },
+          notificationReceived: {
+            subscribePlan: () => listenTo("notifications"),
+            plan: ($event: Step) => $event,
+          },
         },
       },
       EventOccurredEvent: {
         plans: {
           event: ($event) => events.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
+      NotificationReceivedEvent: {
+        plans: {
+          notification: ($event) =>
+            notifications.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
       TransactionPostedEvent: {
