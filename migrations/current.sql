@@ -983,6 +983,7 @@ create type app_private.settlement_step as (
   account_ciphertext bytea,
   refund_of_id uuid,
   refund_of_provider_reference text
+);
 
 ---- fees ----
 
@@ -1466,7 +1467,7 @@ create type app_public.issued_voucher as (
   code_hint text
 );
 
-create type app_public.issued_vouchers as (
+create type app_public.voucher_issue_result as (
   issue_id uuid,
   transaction_id uuid,
   is_replayed boolean,

@@ -93,6 +93,8 @@ insert into expected values
   ('app_public.events', 'accountant:tenant admin:tenant auditor:tenant'),
   ('app_public.exchange_rates',
     'accountant:tenant admin:tenant auditor:tenant customer:tenant partner:tenant teller:tenant'),
+  ('app_public.fee_schedules', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.fee_tiers', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.grantable_permissions',
     'accountant:all admin:all auditor:all customer:all operator:all partner:all teller:all'),
   ('app_public.invitations', 'admin:tenant auditor:tenant'),
@@ -105,6 +107,7 @@ insert into expected values
   ('app_public.kyc_level_limits', 'accountant:tenant admin:tenant auditor:tenant customer:tenant teller:tenant'),
   ('app_public.kyc_profiles', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.memberships', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.payment_charges', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.payment_attempts', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.payment_error_policies', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.notification_kinds', 'accountant:all admin:all auditor:all customer:all teller:all'),
@@ -132,12 +135,19 @@ insert into expected values
   ('app_public.seal_blocks', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.security_event_kinds', 'admin:all auditor:all operator:all'),
   ('app_public.security_events', 'admin:tenant auditor:tenant operator:all'),
+  ('app_public.split_rules', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.split_shares', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.settlement_settings', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.tenants', 'accountant:own admin:own auditor:own customer:own operator:all partner:own teller:own'),
   ('app_public.transaction_proposals', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.transaction_thresholds', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.transactions', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.users', 'accountant:own admin:own auditor:own customer:own operator:own partner:own teller:own'),
+  ('app_public.vat_rates', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.voucher_campaigns', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.voucher_issues', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.voucher_moves', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
+  ('app_public.vouchers', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.webhook_deliveries', 'admin:tenant auditor:tenant'),
   ('app_public.webhook_endpoints', 'admin:tenant auditor:tenant'),
   ('app_public.webhook_positions', 'accountant:tenant admin:tenant auditor:tenant');
@@ -237,7 +247,7 @@ begin
         when t.typcategory = 'E' then format(
           '(enum_range(null::%1$s))[least(n.number, cardinality(enum_range(null::%1$s)))]', format_type(t.oid, null))
         else format('%L::%s', case
-          when t.typcategory in ('A', 'R') then case t.typcategory when 'A' then '{}' else 'empty' end
+          when t.typcategory in ('A', 'R') then case t.typcategory when 'A' then '{}' else '(,)' end
           when t.typname in ('jsonb', 'json') then '{}'
           when t.typcategory = 'D' then '2026-01-01Z'
           when t.typcategory = 'B' then 'true'
