@@ -181,8 +181,40 @@ create index payments_expires_at_idx on app_public.payments (tenant_id, expires_
 -- Once it was handed to a provider, only the provider ends it.
 delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
 
+alter table app_public.payments
+  add column needs_approval boolean not null default false,
+  add column cancel_requested_at timestamptz,
+  add constraint payments_approval_is_asked_for_by_somebody check (not needs_approval or created_by is not null),
+  add constraint payments_created_by_key unique (tenant_id, id, created_by);
+create index payments_needs_approval_idx on app_public.payments (tenant_id, id) where needs_approval;
+
+-- What another person has decided about a payment that needed it.
+create table app_public.payment_decisions (
+  tenant_id integer not null,
+  payment_id uuid not null,
+  created_by uuid not null,
+  is_approved boolean not null,
+  decided_at timestamptz not null default clock_timestamp(),
+  decided_by uuid not null,
+  reason text,
+  constraint payment_decisions_pkey primary key (tenant_id, payment_id),
+  constraint payment_decisions_payment_id_fkey foreign key (tenant_id, payment_id, created_by)
+    references app_public.payments (tenant_id, id, created_by) on delete restrict,
+  constraint payment_decisions_decided_by_fkey foreign key (tenant_id, decided_by)
+    references app_public.memberships on delete restrict,
+  constraint payment_decisions_nobody_decides_their_own check (decided_by <> created_by),
+  constraint payment_decisions_rejection_has_a_reason check (is_approved = (reason is null)),
+  constraint payment_decisions_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index payment_decisions_decided_by_idx on app_public.payment_decisions (tenant_id, decided_by);
+
 --!include errors/refusals.sql
 --!include identity/permissions.sql
+--!include ledger/authorize_posting.sql
+--!include ledger/post_pending_transaction.sql
+--!include ledger/void_pending_transaction.sql
+--!include ledger/reverse_transaction.sql
 --!include payments/payment_moves_allowed.sql
 --!include payments/move_payment.sql
 --!include payments/may_pay_with.sql
@@ -190,7 +222,9 @@ delete from app_private.payment_moves_allowed where (from_status, to_status) = (
 --!include payments/payment_route.sql
 --!include payments/payment_of_input.sql
 --!include payments/payment_postings.sql
+--!include payments/payment_threshold.sql
 --!include payments/post_for_payment.sql
+--!include payments/lock_waiting_payment.sql
 --!include payments/reserve_payment.sql
 --!include payments/submit_payment.sql
 --!include payments/settle_payment.sql
@@ -200,14 +234,25 @@ delete from app_private.payment_moves_allowed where (from_status, to_status) = (
 --!include payments/expire_payments.sql
 --!include payments/insert_payment.sql
 --!include payments/create_payment.sql
+--!include payments/approve_payment.sql
+--!include payments/reject_payment.sql
+--!include payments/cancel_payment.sql
+--!include payments/counterparties.sql
+--!include payments/set_payment_provider.sql
+--!include payments/payment.sql
 --!include payments/tg_payments__keep.sql
 --!include payments/refuse_payment_transactions.sql
+--!include payments/append_only.sql
 --!include payments/access.sql
 --!include payments/comments.sql
---!include ledger/authorize_posting.sql
---!include ledger/post_pending_transaction.sql
---!include ledger/void_pending_transaction.sql
---!include ledger/reverse_transaction.sql
+--!include approvals/approve_proposal.sql
+--!include checks/payments_unlike_their_moves.sql
+--!include checks/payments_unlike_their_transactions.sql
+--!include checks/payments_without_approval.sql
+--!include checks/refunds_over_their_payment.sql
+--!include checks/tenant_flags_that_differ.sql
+--!include checks/transactions_without_approval.sql
 --!include access/partner.sql
+--!include audit/exceptions.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

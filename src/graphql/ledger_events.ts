@@ -3,7 +3,7 @@ import type { GrafastSubscriber } from "postgraphile/grafast";
 import { SafeError } from "postgraphile/grafast";
 
 /** What the relay tells about, and the table that its ids are of. */
-const tables = { transactions: "transactions", balances: "accounts" } as const;
+const tables = { transactions: "transactions", balances: "accounts", payments: "payments" } as const;
 export type EventKind = keyof typeof tables;
 
 /** One row that something happened to, which the subscriber may see. */
@@ -19,7 +19,7 @@ export type EventContext = Pick<Grafast.Context, "tenantId" | "pgSettings" | "pg
  * many rows; which of them row level security lets the caller see is asked in one query, under the
  * caller's role, and each becomes an event. What the caller may not see leaves no trace.
  */
-export function makeLedgerEvents(context: EventContext, options: { kind: EventKind; accountId?: string | null }) {
+export function makeLedgerEvents(context: EventContext, options: { kind: EventKind; onlyId?: string | null }) {
   const { tenantId, pgSubscriber } = context;
   if (tenantId === null || tenantId === undefined) {
     throw new SafeError("The request names no tenant or no user.", { code: "LG401" });
@@ -81,10 +81,10 @@ function idsOf(payload: string): string[] {
 /** Those of the ids that the caller may see, in the order given. */
 async function visibleIds(
   { withPgClient, pgSettings }: EventContext,
-  { kind, accountId }: { kind: EventKind; accountId?: string | null },
+  { kind, onlyId }: { kind: EventKind; onlyId?: string | null },
   ids: string[],
 ): Promise<string[]> {
-  const wanted = accountId ? ids.filter((id) => id === accountId.toLowerCase()) : ids;
+  const wanted = onlyId ? ids.filter((id) => id === onlyId.toLowerCase()) : ids;
   if (wanted.length === 0) return [];
   const { rows } = await withPgClient(pgSettings ?? null, (client) =>
     client.query<{ id: string }>({

@@ -9,8 +9,10 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts) throw new Error("The tables transactions and accounts are not exposed.");
+  const { transactions, accounts, payments } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !payments) {
+    throw new Error("The tables transactions, accounts and payments are not exposed.");
+  }
   return {
     typeDefs: gql`
       extend type Subscription {
@@ -31,6 +33,17 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           """
           accountId: UUID
         ): BalanceChangedEvent
+
+        """
+        Each payment that moves from now on, soon after it did: one of them, or all that the caller sees. Moves in
+        quick succession may be told as one. A customer gets those that touch their own accounts.
+        """
+        paymentMoved(
+          """
+          The id of the payment; all payments if left out.
+          """
+          paymentId: UUID
+        ): PaymentMovedEvent
       }
 
       """
@@ -52,6 +65,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         """
         account: Account
       }
+
+      """
+      A payment moved.
+      """
+      type PaymentMovedEvent {
+        """
+        The payment, as it stands now.
+        """
+        payment: Payment
+      }
     `,
     objects: {
       Subscription: {
@@ -62,6 +85,10 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           },
           balanceChanged: {
             subscribePlan: (_$root, fieldArgs) => listenTo("balances", fieldArgs.getRaw("accountId")),
+            plan: ($event: Step) => $event,
+          },
+          paymentMoved: {
+            subscribePlan: (_$root, fieldArgs) => listenTo("payments", fieldArgs.getRaw("paymentId")),
             plan: ($event: Step) => $event,
           },
         },
@@ -77,16 +104,21 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           account: ($event) => accounts.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
+      PaymentMovedEvent: {
+        plans: {
+          payment: ($event) => payments.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
     },
   };
 }, "SubscriptionsPlugin");
 
 /** Listens for events that the subscriber may see. Its plan runs once, when the subscription begins. */
-function listenTo(kind: EventKind, $accountId?: Step<string | null | undefined>): Step {
+function listenTo(kind: EventKind, $onlyId?: Step<string | null | undefined>): Step {
   const $subscriber = lambda(
-    object({ context: context() as unknown as Step<EventContext>, ...($accountId ? { accountId: $accountId } : {}) }),
-    ({ context: values, accountId }: { context: EventContext; accountId?: string | null }) =>
-      makeLedgerEvents(values, { kind, accountId: accountId ?? null }),
+    object({ context: context() as unknown as Step<EventContext>, ...($onlyId ? { onlyId: $onlyId } : {}) }),
+    ({ context: values, onlyId }: { context: EventContext; onlyId?: string | null }) =>
+      makeLedgerEvents(values, { kind, onlyId: onlyId ?? null }),
   );
   return listen<Record<string, LedgerEvent>, string, Step<LedgerEvent>>($subscriber, kind);
 }

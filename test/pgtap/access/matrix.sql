@@ -97,6 +97,7 @@ insert into expected values
   ('app_public.kyc_level_limits', 'accountant:tenant admin:tenant auditor:tenant customer:tenant teller:tenant'),
   ('app_public.kyc_profiles', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.memberships', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
+  ('app_public.payment_decisions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.payment_moves', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.payment_provider_accounts', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.payment_providers', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
