@@ -9,9 +9,9 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts, payments } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts || !payments) {
-    throw new Error("The tables transactions, accounts and payments are not exposed.");
+  const { transactions, accounts, events, payments } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !events || !payments) {
+    throw new Error("The tables transactions, accounts, events and payments are not exposed.");
   }
   return {
     typeDefs: gql`
@@ -33,6 +33,12 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           """
           accountId: UUID
         ): BalanceChangedEvent
+
+        """
+        Each event of the stream from now on, in the order of its numbers, for those who run the books. What happens
+        while no subscription is open is not told later: read \`events\` after the last number that came.
+        """
+        eventOccurred: EventOccurredEvent
 
         """
         Each payment that moves from now on, soon after it did: one of them, or all that the caller sees. Moves in
@@ -67,6 +73,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
       }
 
       """
+      Something happened.
+      """
+      type EventOccurredEvent {
+        """
+        What happened.
+        """
+        event: Event
+      }
+
+      """
       A payment moved.
       """
       type PaymentMovedEvent {
@@ -87,10 +103,19 @@ export const SubscriptionsPlugin = extendSchema((build) => {
             subscribePlan: (_$root, fieldArgs) => listenTo("balances", fieldArgs.getRaw("accountId")),
             plan: ($event: Step) => $event,
           },
+          eventOccurred: {
+            subscribePlan: () => listenTo("events"),
+            plan: ($event: Step) => $event,
+          },
           paymentMoved: {
             subscribePlan: (_$root, fieldArgs) => listenTo("payments", fieldArgs.getRaw("paymentId")),
             plan: ($event: Step) => $event,
           },
+        },
+      },
+      EventOccurredEvent: {
+        plans: {
+          event: ($event) => events.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
       TransactionPostedEvent: {
