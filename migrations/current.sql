@@ -4,6 +4,58 @@
 alter table app_public.refusals drop constraint if exists refusals_code_is_of_class_lg;
 alter table app_public.refusals
   add constraint refusals_code_is_of_class_lg check (code ~ '^LG[1-9][0-9A-Z]{2}$');
+---- payments ----
+
+create type app_public.payment_input as (
+  kind app_public.payment_kind,
+  account_id uuid,
+  to_account_id uuid,
+  amount app_public.amount,
+  currency text,
+  provider_code text,
+  counterparty_id uuid,
+  refund_of_id uuid,
+  reference text,
+  description text,
+  metadata jsonb,
+  idempotency_key text,
+  execute_at timestamptz,
+  expires_at timestamptz
+);
+
+-- What is to be given up, in the order in which it is.
+create index payments_expires_at_idx on app_public.payments (tenant_id, expires_at)
+  where expires_at is not null and status in ('requested', 'reserved');
+
+-- Once it was handed to a provider, only the provider ends it.
+delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
+
+alter table app_public.payments
+  add column needs_approval boolean not null default false,
+  add constraint payments_approval_is_asked_for_by_somebody check (not needs_approval or created_by is not null),
+  add constraint payments_created_by_key unique (tenant_id, id, created_by);
+create index payments_needs_approval_idx on app_public.payments (tenant_id, id) where needs_approval;
+
+-- What another person has decided about a payment that needed it.
+create table app_public.payment_decisions (
+  tenant_id integer not null,
+  payment_id uuid not null,
+  created_by uuid not null,
+  is_approved boolean not null,
+  decided_at timestamptz not null default clock_timestamp(),
+  decided_by uuid not null,
+  reason text,
+  constraint payment_decisions_pkey primary key (tenant_id, payment_id),
+  constraint payment_decisions_payment_id_fkey foreign key (tenant_id, payment_id, created_by)
+    references app_public.payments (tenant_id, id, created_by) on delete restrict,
+  constraint payment_decisions_decided_by_fkey foreign key (tenant_id, decided_by)
+    references app_public.memberships on delete restrict,
+  constraint payment_decisions_nobody_decides_their_own check (decided_by <> created_by),
+  constraint payment_decisions_rejection_has_a_reason check (is_approved = (reason is null)),
+  constraint payment_decisions_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index payment_decisions_decided_by_idx on app_public.payment_decisions (tenant_id, decided_by);
 
 ---- reconciliation ----
 
@@ -478,8 +530,8 @@ create type app_public.break_total as (
   break_count integer,
   amount app_public.amount
 );
+
 ---- words ----
---!include errors/refusals.sql
 
 ---- webhooks ----
 
@@ -600,96 +652,6 @@ create index webhook_deliveries_endpoint_id_idx
   on app_public.webhook_deliveries (tenant_id, endpoint_id, event_number, attempt);
 create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries (event_kind);
 
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include audit/security_event_kinds.sql
---!include encryption/encrypted_columns.sql
---!include audit/exceptions.sql
---!include events/event_kinds.sql
---!include events/relay_events.sql
---!include events/wake_consumers.sql
---!include webhooks/wake_webhooks.sql
---!include webhooks/lock_webhook_endpoint.sql
---!include webhooks/create_webhook_endpoint.sql
---!include webhooks/update_webhook_endpoint.sql
---!include webhooks/rotate_webhook_secret.sql
---!include webhooks/set_webhook_endpoint_status.sql
---!include webhooks/send_test_event.sql
---!include webhooks/redeliver_webhook_events.sql
---!include webhooks/next_webhook_event.sql
---!include webhooks/webhook_body.sql
---!include webhooks/take_webhook_delivery.sql
---!include webhooks/record_webhook_delivery.sql
---!include webhooks/housekeeping.sql
---!include events/prune_events.sql
---!include events/access.sql
---!include webhooks/append_only.sql
---!include webhooks/access.sql
---!include webhooks/comments.sql
---!include checks/event_streams_with_gaps.sql
---!include checks/events_of_missing_transactions.sql
---!include checks/outbox_rows_left_behind.sql
---!include checks/webhook_positions_out_of_range.sql
-
---!include access/row_level_security.sql
---!include audit/triggers.sql
-
----- payments ----
-
-create type app_public.payment_input as (
-  kind app_public.payment_kind,
-  account_id uuid,
-  to_account_id uuid,
-  amount app_public.amount,
-  currency text,
-  provider_code text,
-  counterparty_id uuid,
-  refund_of_id uuid,
-  reference text,
-  description text,
-  metadata jsonb,
-  idempotency_key text,
-  execute_at timestamptz,
-  expires_at timestamptz
-);
-
--- What is to be given up, in the order in which it is.
-create index payments_expires_at_idx on app_public.payments (tenant_id, expires_at)
-  where expires_at is not null and status in ('requested', 'reserved');
-
--- Once it was handed to a provider, only the provider ends it.
-delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include payments/payment_moves_allowed.sql
---!include payments/move_payment.sql
---!include payments/may_pay_with.sql
---!include payments/payment_fingerprint.sql
---!include payments/payment_route.sql
---!include payments/payment_of_input.sql
---!include payments/payment_postings.sql
---!include payments/post_for_payment.sql
---!include payments/reserve_payment.sql
---!include payments/submit_payment.sql
---!include payments/settle_payment.sql
---!include payments/release_payment.sql
---!include payments/return_payment.sql
---!include payments/reroute_payment.sql
---!include payments/expire_payments.sql
---!include payments/insert_payment.sql
---!include payments/create_payment.sql
---!include payments/tg_payments__keep.sql
---!include payments/refuse_payment_transactions.sql
---!include payments/access.sql
---!include payments/comments.sql
---!include ledger/authorize_posting.sql
---!include ledger/post_pending_transaction.sql
---!include ledger/void_pending_transaction.sql
---!include ledger/reverse_transaction.sql
---!include access/partner.sql
---!include access/row_level_security.sql
---!include audit/triggers.sql
 ---- posting together ----
 drop function app_private.post_batch(
   app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
@@ -697,13 +659,6 @@ drop function app_private.post_batch__attempt(
   app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
 drop function app_private.post_batch__write(
   integer, uuid, app_private.batch_items, app_private.batch_lines, app_private.batch_decision);
---!include identity/authorize.sql
---!include engine/post_batch__write.sql
---!include engine/post_batch__attempt.sql
---!include engine/post_batch.sql
---!include engine/post_together.sql
---!include ledger/tg_transactions__check.sql
---!include ledger/tg_postings__check.sql
 
 ---- settlement ----
 
@@ -1483,19 +1438,81 @@ create type app_public.voucher_redemption as (
   refusal app_public.refusal
 );
 
+---- source of all of these, as it is today ----
 --!include errors/refusals.sql
 --!include identity/permissions.sql
 --!include audit/security_event_kinds.sql
---!include events/event_kinds.sql
+--!include identity/authorize.sql
+--!include encryption/encrypted_columns.sql
+--!include ledger/tg_transactions__check.sql
+--!include ledger/tg_postings__check.sql
+--!include engine/post_batch__write.sql
+--!include engine/post_batch__attempt.sql
+--!include engine/post_batch.sql
+--!include engine/post_together.sql
+--!include ledger/authorize_posting.sql
+--!include ledger/post_pending_transaction.sql
+--!include ledger/void_pending_transaction.sql
+--!include ledger/reverse_transaction.sql
 --!include jobs/bury_jobs.sql
 --!include jobs/dead_workers.sql
+--!include events/event_kinds.sql
+--!include events/relay_events.sql
+--!include events/wake_consumers.sql
+--!include events/access.sql
+--!include webhooks/wake_webhooks.sql
+--!include webhooks/lock_webhook_endpoint.sql
+--!include webhooks/create_webhook_endpoint.sql
+--!include webhooks/update_webhook_endpoint.sql
+--!include webhooks/rotate_webhook_secret.sql
+--!include webhooks/set_webhook_endpoint_status.sql
+--!include webhooks/send_test_event.sql
+--!include webhooks/redeliver_webhook_events.sql
+--!include webhooks/next_webhook_event.sql
+--!include webhooks/webhook_body.sql
+--!include webhooks/take_webhook_delivery.sql
+--!include webhooks/record_webhook_delivery.sql
+--!include webhooks/housekeeping.sql
+--!include events/prune_events.sql
+--!include webhooks/append_only.sql
+--!include webhooks/access.sql
+--!include webhooks/comments.sql
+--!include payments/payment_moves_allowed.sql
+--!include payments/move_payment.sql
+--!include payments/may_pay_with.sql
+--!include payments/payment_fingerprint.sql
+--!include payments/payment_route.sql
+--!include payments/payment_of_input.sql
+--!include payments/payment_postings.sql
+--!include payments/payment_threshold.sql
+--!include payments/post_for_payment.sql
+--!include payments/lock_waiting_payment.sql
+--!include payments/reserve_payment.sql
+--!include payments/submit_payment.sql
+--!include payments/settle_payment.sql
+--!include payments/release_payment.sql
+--!include payments/return_payment.sql
+--!include payments/reroute_payment.sql
+--!include payments/expire_payments.sql
+--!include payments/insert_payment.sql
+--!include payments/create_payment.sql
+--!include payments/approve_payment.sql
+--!include payments/reject_payment.sql
+--!include payments/cancel_payment.sql
+--!include payments/counterparties.sql
+--!include payments/set_payment_provider.sql
+--!include payments/payment.sql
+--!include payments/tg_payments__keep.sql
+--!include payments/refuse_payment_transactions.sql
+--!include payments/append_only.sql
+--!include payments/access.sql
+--!include payments/comments.sql
 --!include settlement/settings.sql
 --!include settlement/dead_letters.sql
 --!include settlement/circuit_breakers.sql
 --!include settlement/trip_circuit_breaker.sql
 --!include settlement/reset_circuit_breaker.sql
 --!include settlement/route_payment.sql
---!include payments/payment_of_input.sql
 --!include settlement/attempts.sql
 --!include settlement/record_settlement.sql
 --!include settlement/apply_provider_answer.sql
@@ -1509,10 +1526,7 @@ create type app_public.voucher_redemption as (
 --!include settlement/metrics.sql
 --!include settlement/access.sql
 --!include settlement/comments.sql
---!include checks/payment_attempts_that_do_not_fit.sql
---!include checks/payments_without_a_job.sql
---!include identity/attempts.sql
---!include events/event_kinds.sql
+--!include approvals/approve_proposal.sql
 --!include fees/round_ratio.sql
 --!include fees/account_sets_above.sql
 --!include fees/fee_amount.sql
@@ -1528,8 +1542,6 @@ create type app_public.voucher_redemption as (
 --!include fees/quote_payment.sql
 --!include fees/access.sql
 --!include fees/comments.sql
---!include payments/payment_postings.sql
---!include payments/insert_payment.sql
 --!include vouchers/voucher_codes.sql
 --!include vouchers/voucher_attempts.sql
 --!include vouchers/create_voucher_campaign.sql
@@ -1541,8 +1553,22 @@ create type app_public.voucher_redemption as (
 --!include vouchers/keep_vouchers.sql
 --!include vouchers/access.sql
 --!include vouchers/comments.sql
+--!include checks/event_streams_with_gaps.sql
+--!include checks/events_of_missing_transactions.sql
+--!include checks/payment_attempts_that_do_not_fit.sql
+--!include checks/payments_without_a_job.sql
+--!include checks/outbox_rows_left_behind.sql
+--!include checks/payments_unlike_their_moves.sql
+--!include checks/payments_unlike_their_transactions.sql
+--!include checks/payments_without_approval.sql
 --!include checks/payment_charges_that_differ.sql
+--!include checks/refunds_over_their_payment.sql
+--!include checks/tenant_flags_that_differ.sql
+--!include checks/transactions_without_approval.sql
 --!include checks/vouchers_that_differ.sql
+--!include checks/webhook_positions_out_of_range.sql
+--!include access/partner.sql
+--!include identity/attempts.sql
 --!include audit/exceptions.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

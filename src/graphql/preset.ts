@@ -10,6 +10,7 @@ import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connecti
 import { AggregatesPlugin } from "./aggregates.ts";
 import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
+import { CounterpartiesPlugin } from "./counterparties.ts";
 import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
@@ -74,6 +75,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CounterpartiesPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
     NotificationsPlugin,

@@ -108,6 +108,7 @@ insert into expected values
   ('app_public.kyc_profiles', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
   ('app_public.memberships', 'accountant:tenant admin:tenant auditor:tenant customer:own partner:own teller:tenant'),
   ('app_public.payment_charges', 'accountant:tenant admin:tenant auditor:tenant customer:own teller:tenant'),
+  ('app_public.payment_decisions', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.payment_attempts', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.payment_error_policies', 'accountant:tenant admin:tenant auditor:tenant teller:tenant'),
   ('app_public.notification_kinds', 'accountant:all admin:all auditor:all customer:all teller:all'),
