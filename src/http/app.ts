@@ -12,6 +12,7 @@ import { chooseOperation, type OperationPayload, type OperationRules } from "../
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { ReceiptLinks } from "../receipts/links.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
@@ -22,7 +23,6 @@ import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { kycWebhook } from "./kyc_webhook.ts";
 import type { Metrics } from "./metrics.ts";
-import type { ReceiptLinks } from "../receipts/links.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { receiptRoute, receiptsPath } from "./receipts.ts";
