@@ -104,9 +104,11 @@ const httpUrl = z
   })
   .transform((text) => text.replace(/\/$/, ""));
 
-const smtpUrl = z.string().refine((text) => /^smtps?:\/\//.test(text) && URL.canParse(text) && new URL(text).hostname !== "", {
-  error: "should be a URL such as smtp://user:password@mail.example.com:587",
-});
+const smtpUrl = z
+  .string()
+  .refine((text) => /^smtps?:\/\//.test(text) && URL.canParse(text) && new URL(text).hostname !== "", {
+    error: "should be a URL such as smtp://user:password@mail.example.com:587",
+  });
 
 const mailAddress = z.string().refine((text) => /^([^<>"\r\n]{1,100} )?<?[^\s<>@"]+@[^\s<>@"]+>?$/.test(text), {
   error: "should be an address such as Acme <no-reply@example.com>",

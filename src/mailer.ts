@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
-import { DeliveryError, type MailTransport } from "./notifications/email.ts";
 import { compose, type Words } from "./notifications/compose.ts";
+import { DeliveryError, type MailTransport } from "./notifications/email.ts";
 import type { Rendered } from "./notifications/templates.ts";
 import { newId } from "./random.ts";
 

@@ -33,7 +33,9 @@ export async function start(config: Config, options: StartOptions): Promise<numb
   try {
     const urls = await openParts(config, options, parts, end.fail);
     const catcher = await catchMails(config, options, urls, parts);
-    const mail = catcher ? { url: catcher.smtpUrl, from: "Tallystick <mail@demo.example>", requireTls: false } : config.mail;
+    const mail = catcher
+      ? { url: catcher.smtpUrl, from: "Tallystick <mail@demo.example>", requireTls: false }
+      : config.mail;
     if (!end.asked()) await startParts({ ...config, mail }, options, log, urls, parts, end.fail);
     if (catcher) options.say(`  Mails     ${catcher.url}`);
     const reason = await end.reason;
@@ -89,10 +91,7 @@ async function startParts(
 ): Promise<void> {
   if (options.only !== "api") parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
   // The API is last to start and first to stop: while it answers, everything behind it is up.
-  const api =
-    options.only === "worker"
-      ? undefined
-      : await startApi({ config, databaseUrl: urls.api, log });
+  const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
   if (api) parts.push(api);
   options.say("Tallystick is ready. Ctrl-C stops it.");
   if (api?.url) options.say(`  API       ${api.url}/graphql`);
@@ -126,7 +125,8 @@ async function catchMails(
   { database }: PartUrls,
   parts: RunningPart[],
 ): Promise<MailCatcher | undefined> {
-  if (config.environment !== "development" || config.mail || !database?.embedded || only !== undefined) return undefined;
+  if (config.environment !== "development" || config.mail || !database?.embedded || only !== undefined)
+    return undefined;
   const catcher = await startMailCatcher();
   parts.push(catcher);
   return catcher;

@@ -3,7 +3,13 @@ import { loadOneWithPgClient, sideEffectWithPgClient } from "postgraphile/@datap
 import { context, get, object, type Step } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
 import { compose, sampleView, type Words } from "../notifications/compose.ts";
-import { type Channel, checkTemplate, type Rendered, type Template, TemplateError } from "../notifications/templates.ts";
+import {
+  type Channel,
+  checkTemplate,
+  type Rendered,
+  type Template,
+  TemplateError,
+} from "../notifications/templates.ts";
 import { type PgQueries, refusalError } from "./request_facts.ts";
 
 /**

@@ -10,8 +10,9 @@ interface LinkOf {
 }
 
 /** Where the PDF of a receipt is, for whoever sees the receipt. */
-export const ReceiptsPlugin = extendSchema(() => ({
-  typeDefs: gql`
+export const ReceiptsPlugin = extendSchema(
+  () => ({
+    typeDefs: gql`
     extend type Receipt {
       """
       Where the receipt is as PDF. The link opens it for fifteen minutes for whoever has it; without the part after
@@ -20,20 +21,22 @@ export const ReceiptsPlugin = extendSchema(() => ({
       pdfUrl: String!
     }
   `,
-  objects: {
-    Receipt: {
-      plans: {
-        pdfUrl($receipt) {
-          const $of = object({
-            links: context().get("receiptLinks"),
-            tenantId: context().get("tenantId"),
-            id: $receipt.get("id"),
-          });
-          return lambda($of as unknown as Step<LinkOf>, ({ links, tenantId, id }) =>
-            links.make({ tenantId, id }, linkSeconds.answer),
-          );
+    objects: {
+      Receipt: {
+        plans: {
+          pdfUrl($receipt) {
+            const $of = object({
+              links: context().get("receiptLinks"),
+              tenantId: context().get("tenantId"),
+              id: $receipt.get("id"),
+            });
+            return lambda($of as unknown as Step<LinkOf>, ({ links, tenantId, id }) =>
+              links.make({ tenantId, id }, linkSeconds.answer),
+            );
+          },
         },
       },
     },
-  },
-}), "ReceiptsPlugin");
+  }),
+  "ReceiptsPlugin",
+);

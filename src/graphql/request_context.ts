@@ -3,9 +3,9 @@ import type { TargetOptions } from "../http/outbound.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Mail } from "../mailer.ts";
 import type { Posted } from "../posting/post_together.ts";
 import type { PostingQueue } from "../posting/queue.ts";
-import type { Mail } from "../mailer.ts";
 import type { ReceiptLinks } from "../receipts/links.ts";
 
 declare global {

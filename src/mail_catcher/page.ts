@@ -24,7 +24,8 @@ export async function servePage(mails: readonly CaughtMail[], port: number): Pro
   return { url, stop };
 }
 
-const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'";
+const pagePolicy =
+  "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'";
 // Links open nothing here: they can be read.
 const mailPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
 
@@ -34,9 +35,11 @@ function answer(mails: readonly CaughtMail[], request: IncomingMessage, response
   response.setHeader("Referrer-Policy", "no-referrer");
   response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
   // A name that somebody points at this machine is not ours: their page would read the mails.
-  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? "")) return send(response, 403, "text/plain", "");
+  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? ""))
+    return send(response, 403, "text/plain", "");
   if (request.method !== "GET") return send(response, 405, "text/plain", "");
-  const [, id, part, index] = /^\/(?:mails\/([\w-]+)(?:\/(html|raw|attachments)(?:\/(\d+))?)?)?$/.exec(pathOf(request)) ?? [];
+  const [, id, part, index] =
+    /^\/(?:mails\/([\w-]+)(?:\/(html|raw|attachments)(?:\/(\d+))?)?)?$/.exec(pathOf(request)) ?? [];
   if (id === undefined) {
     if (pathOf(request) !== "/") return send(response, 404, "text/plain", "");
     return sendPage(response, "Mails", listOf(mails));
@@ -80,7 +83,12 @@ function sendPage(response: ServerResponse, title: string, body: string): void {
 
 function listOf(mails: readonly CaughtMail[]): string {
   const rows = mails.map(
-    ({ id, receivedAt, recipients, email }) => `<tr><td>${timeOf(receivedAt)}</td><td>${escape(recipients.join(", "))}</td>
+    ({
+      id,
+      receivedAt,
+      recipients,
+      email,
+    }) => `<tr><td>${timeOf(receivedAt)}</td><td>${escape(recipients.join(", "))}</td>
 <td><a href="/mails/${id}">${escape(email.subject || "(no subject)")}</a></td><td>${email.attachments.length || ""}</td></tr>`,
   );
   if (rows.length === 0) return "<h1>Mails</h1><p>None has been sent yet.</p>";

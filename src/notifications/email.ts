@@ -72,5 +72,8 @@ function describeFailure(error: unknown): DeliveryError {
   // The message is to blame for what the server says to its address and to itself, not to a sign-in or to STARTTLS.
   const isAboutMessage = code === "EENVELOPE" || code === "EMESSAGE";
   const isFinal = isAboutMessage && responseCode !== undefined && responseCode >= 500 && responseCode < 600;
-  return new DeliveryError(`The mail server did not take it (${[code, responseCode].filter(Boolean).join(" ")}).`, isFinal);
+  return new DeliveryError(
+    `The mail server did not take it (${[code, responseCode].filter(Boolean).join(" ")}).`,
+    isFinal,
+  );
 }

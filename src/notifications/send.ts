@@ -5,9 +5,9 @@ import { openUserEmail, openUserPhone } from "../crypto/user_contacts.ts";
 import { linkSeconds, makeReceiptLinks, type ReceiptLinks } from "../receipts/links.ts";
 import { renderReceipt } from "../receipts/pdf.ts";
 import { type Queries, receiptForMail } from "../receipts/store.ts";
+import { compose, type Words } from "./compose.ts";
 import { type MailTransport, type OutgoingMail, smtpTransport } from "./email.ts";
 import { sendByGateway } from "./gateways.ts";
-import { compose, type Words } from "./compose.ts";
 import type { Channel, Rendered } from "./templates.ts";
 import type { Facts, Reader } from "./words.ts";
 
@@ -129,7 +129,11 @@ function renderItem(tools: Tools, message: DueMessage, item: Item): Rendered {
 }
 
 /** A link that opens the receipt belongs into mails alone: what is shown in the app stays there. */
-function linkOf({ links }: Tools, { channel, tenant_id: tenantId }: DueMessage, { facts }: Item): { receiptUrl?: string } {
+function linkOf(
+  { links }: Tools,
+  { channel, tenant_id: tenantId }: DueMessage,
+  { facts }: Item,
+): { receiptUrl?: string } {
   const id = facts["receiptId"];
   if (channel !== "email" || typeof id !== "string") return {};
   return { receiptUrl: links.make({ tenantId, id }, linkSeconds.mail) };
@@ -139,7 +143,10 @@ function readerOf({ user_name, tenant_name, time_zone }: DueMessage): Omit<Reade
   return { timeZone: time_zone, name: user_name, tenantName: tenant_name };
 }
 
-async function attachReceipts({ query }: Tools, message: DueMessage): Promise<NonNullable<OutgoingMail["attachments"]>> {
+async function attachReceipts(
+  { query }: Tools,
+  message: DueMessage,
+): Promise<NonNullable<OutgoingMail["attachments"]>> {
   const ids = (message.items ?? []).map(({ facts }) => facts["receiptId"]).filter((id) => typeof id === "string");
   return Promise.all(
     ids.slice(0, maxAttachments).map(async (id) => {
@@ -156,7 +163,13 @@ async function attachReceipts({ query }: Tools, message: DueMessage): Promise<No
 
 /** The address to send to: decrypted here, at the last moment, and kept nowhere. */
 async function openContact(keys: KeyProvider, message: DueMessage): Promise<string | undefined> {
-  const { channel, tenant_id: tenantId, user_id: row, contact_source: source, contact_ciphertext: ciphertext } = message;
+  const {
+    channel,
+    tenant_id: tenantId,
+    user_id: row,
+    contact_source: source,
+    contact_ciphertext: ciphertext,
+  } = message;
   if (source === null || ciphertext === null) return undefined;
   if (source === "user_contacts") return (channel === "email" ? openUserEmail : openUserPhone)(keys, row, ciphertext);
   const column = channel === "email" ? "email_ciphertext" : "phone_ciphertext";

@@ -89,7 +89,8 @@ function checkTokens(field: "subject" | "body", tokens: Token[], scope: Scope): 
     if (!isHere) throw new TemplateError(field, `There is no value ${JSON.stringify(name)}.`);
     if (type === "name") continue;
     if (scope.sections.includes(name)) throw new TemplateError(field, `{{#${name}}} is inside itself.`);
-    if (scope.sections.length >= maxDepth) throw new TemplateError(field, `Sections are nested too deep: {{#${name}}}.`);
+    if (scope.sections.length >= maxDepth)
+      throw new TemplateError(field, `Sections are nested too deep: {{#${name}}}.`);
     const value = scope.names.get(name);
     const item = Array.isArray(value) ? value[0] : undefined;
     const names = new Map([...scope.names, ...namesOf(isObject(item) ? item : {})]);

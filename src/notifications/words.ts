@@ -27,7 +27,9 @@ export function viewOf(facts: Facts, reader: Reader, more: View = {}): View {
       ? { amount: formatAmount(facts["amount"], Number(exponent ?? 0), facts["currency"], reader.language) }
       : {}),
     ...formattedTimes(facts, reader),
-    ...(Array.isArray(items) ? { items: items.map((item: Facts) => ({ ...item, ...formattedTimes(item, reader) })) } : {}),
+    ...(Array.isArray(items)
+      ? { items: items.map((item: Facts) => ({ ...item, ...formattedTimes(item, reader) })) }
+      : {}),
     ...more,
   };
 }

@@ -87,8 +87,8 @@ export async function renderReceipt(receipt: Receipt): Promise<ReceiptPdf> {
       Author: printable(facts.tenant),
       Creator: "Tallystick",
       Producer: "Tallystick",
-      CreationDate: receipt.issuedAt,
-      ModDate: receipt.issuedAt,
+      CreationDate: new Date(receipt.issuedAt),
+      ModDate: new Date(receipt.issuedAt),
     },
   });
   const chunks: Buffer[] = [];
@@ -109,11 +109,22 @@ function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels): vo
   const left = 56;
   const width = 595.28 - 2 * left;
   document.font("Helvetica").fontSize(11).fillColor("#555555").text(printable(facts.tenant), left, 56, { width });
-  document.font("Helvetica-Bold").fontSize(24).fillColor("#111111").text(words.title, left, document.y + 18, { width });
-  document.moveTo(left, document.y + 8).lineTo(left + width, document.y + 8).lineWidth(0.7).stroke("#999999");
+  document
+    .font("Helvetica-Bold")
+    .fontSize(24)
+    .fillColor("#111111")
+    .text(words.title, left, document.y + 18, { width });
+  document
+    .moveTo(left, document.y + 8)
+    .lineTo(left + width, document.y + 8)
+    .lineWidth(0.7)
+    .stroke("#999999");
   document.y += 24;
   for (const [label, value] of linesOf(receipt, words)) drawLine(document, { left, width, label, value });
-  document.moveTo(left, document.y + 4).lineTo(left + width, document.y + 4).stroke("#999999");
+  document
+    .moveTo(left, document.y + 4)
+    .lineTo(left + width, document.y + 4)
+    .stroke("#999999");
   document.y += 18;
   for (const { name, amount, currency, exponent, tax, taxRate } of facts.charges ?? []) {
     const of = { currency: currency ?? facts.currency, exponent: exponent ?? facts.exponent };
@@ -167,7 +178,11 @@ function drawLine(document: PDFKit.PDFDocument, { left, width, label, value, isR
   document.y = Math.max(labelEnd, document.y) + 6;
 }
 
-function formatMoney(amount: string, { currency, exponent }: { currency: string; exponent: number }, words: Labels): string {
+function formatMoney(
+  amount: string,
+  { currency, exponent }: { currency: string; exponent: number },
+  words: Labels,
+): string {
   const [point, group] = words === labels.de ? [",", "."] : [".", ","];
   const [whole = "0", fraction] = toDecimal(amount, exponent).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, group);
@@ -177,7 +192,9 @@ function formatMoney(amount: string, { currency, exponent }: { currency: string;
 /** The date and the time in a time zone. The words are ours: those of the system change with its versions. */
 function formatDate(iso: string, timeZone: string, words: Labels): string {
   const numeric = { year: "numeric", month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
-  const parts = new Intl.DateTimeFormat("en-US", { ...numeric, hourCycle: "h23", timeZone }).formatToParts(new Date(iso));
+  const parts = new Intl.DateTimeFormat("en-US", { ...numeric, hourCycle: "h23", timeZone }).formatToParts(
+    new Date(iso),
+  );
   const part = (type: string): string => parts.find((one) => one.type === type)?.value ?? "";
   const month = words.months[Number(part("month")) - 1];
   const day = words === labels.de ? `${part("day")}. ${month}` : `${part("day")} ${month}`;

@@ -1,6 +1,6 @@
 import type { JobHelpers, Task } from "graphile-worker";
-import { type DueMessage, makeSender, type Outcome, type Sender } from "../../src/notifications/send.ts";
 import { DeliveryError } from "../../src/notifications/email.ts";
+import { type DueMessage, makeSender, type Outcome, type Sender } from "../../src/notifications/send.ts";
 import type { TaskServices } from "../../src/worker.ts";
 
 /** How many messages go out at a time. */

@@ -26,7 +26,13 @@ const set = /* GraphQL */ `
     setNotificationTemplate(input: $input) { notificationTemplate { kind channel language subject body } }
   }
 `;
-const settled = { kind: "payment.settled", channel: "EMAIL", language: "en", subject: "Paid", body: "<p>{{amount}}</p>" };
+const settled = {
+  kind: "payment.settled",
+  channel: "EMAIL",
+  language: "en",
+  subject: "Paid",
+  body: "<p>{{amount}}</p>",
+};
 
 /** Tells the customer that a payment was made, as the stream of events does. */
 async function happen(kind = "payment.settled", data: object = {}): Promise<string> {
@@ -55,7 +61,9 @@ describe("words", () => {
         subject text html } }`;
     // There are none of the tenant in German.
     const german = await api.get(preview);
-    expect(german.previewNotification.text).toContain("Guten Tag Ada Lovelace,\nSie haben 12,34 € erhalten (INV-2026-7).");
+    expect(german.previewNotification.text).toContain(
+      "Guten Tag Ada Lovelace,\nSie haben 12,34 € erhalten (INV-2026-7).",
+    );
     const tried = await api.get(preview, { subject: "{{name}}", body: "{{description}}" });
     expect(tried.previewNotification).toEqual({
       subject: "Ada Lovelace",
@@ -181,8 +189,11 @@ test("rules and settings of the tenant", async () => {
   expect((await api.ask(rule, { kind: "no.such", channels: [] })).errors[0]?.extensions.code).toBe("LG741");
   // Only a tenant that wants to hear of transactions has them in its stream.
   const streams = async () =>
-    (await owner.query("select 1 from app_private.event_streams where tenant_id = $1 and has_transactions", [books.tenant]))
-      .rowCount;
+    (
+      await owner.query("select 1 from app_private.event_streams where tenant_id = $1 and has_transactions", [
+        books.tenant,
+      ])
+    ).rowCount;
   expect(await streams()).toBe(0);
   await api.get(rule, { kind: "transaction.expired", channels: ["IN_APP"] });
   expect(await streams()).toBe(1);
@@ -195,7 +206,10 @@ test("rules and settings of the tenant", async () => {
     receiptsNumbered: false,
   });
   const second = await api.get(settings, { input: { timeZone: "Europe/Berlin", language: "en" } });
-  expect(second.setNotificationSettings.notificationSetting).toMatchObject({ language: "en", timeZone: "Europe/Berlin" });
+  expect(second.setNotificationSettings.notificationSetting).toMatchObject({
+    language: "en",
+    timeZone: "Europe/Berlin",
+  });
   expect((await api.ask(settings, { input: { timeZone: "x" } })).errors[0]?.extensions.code).toBe("LG742");
 });
 
@@ -218,7 +232,9 @@ describe("messages in the app", () => {
     expect((await api.get(mark, { ids })).markNotificationsRead.count).toBe(0);
     expect((await api.get(own)).ownNotifications.nodes).toEqual([]);
     expect((await api.get("{ notifications { totalCount } }")).notifications.totalCount).toBeGreaterThanOrEqual(4);
-    expect((await api.get("{ notifications { totalCount } }", {}, { role: "accountant" })).notifications.totalCount).toBe(0);
+    expect(
+      (await api.get("{ notifications { totalCount } }", {}, { role: "accountant" })).notifications.totalCount,
+    ).toBe(0);
     const there = { tenant: otherBooks.tenant };
     expect((await api.get("{ notifications { totalCount } }", {}, there)).notifications.totalCount).toBe(0);
     expect((await api.get(mark, { ids: [ids[0]] }, customer)).markNotificationsRead.count).toBe(1);
@@ -268,7 +284,9 @@ test("an invitation is sent to whom it is for, once it is made", async () => {
   const invite = `mutation ($email: String!) { inviteMember(input: { email: $email, role: TELLER }) { token } }`;
   const { inviteMember } = await api.get(invite, { email });
   for (let n = 0; n < 50 && api.mails.length === 0; n += 1) await new Promise((done) => setTimeout(done, 10));
-  expect(api.mails).toMatchObject([{ kind: "invitation", to: email, token: inviteMember.token, tenantId: books.tenant }]);
+  expect(api.mails).toMatchObject([
+    { kind: "invitation", to: email, token: inviteMember.token, tenantId: books.tenant },
+  ]);
   const refused = await api.ask(invite, { email: "other@example.com" }, { role: "teller" });
   expect(refused.errors[0]?.extensions.code).toBe("LG402");
   await makePerson(api.db, { roles: { [books.tenant]: "teller" } });

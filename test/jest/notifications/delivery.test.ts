@@ -116,17 +116,19 @@ test("who left the tenant, or was disabled, is not told", async () => {
 
 test("the language and the time zone are those of the reader, else of the tenant", async () => {
   const { tenantId, ann, bob } = world;
-  await owner.query("insert into app_public.notification_settings (tenant_id, language, time_zone) values ($1, 'de', $2)", [
-    tenantId,
-    "Europe/Berlin",
-  ]);
+  await owner.query(
+    "insert into app_public.notification_settings (tenant_id, language, time_zone) values ($1, 'de', $2)",
+    [tenantId, "Europe/Berlin"],
+  );
   await owner.query(
     "insert into app_public.notification_profiles (tenant_id, user_id, language, time_zone) values ($1, $2, 'en', $3)",
     [tenantId, bob.userId, "America/New_York"],
   );
   await pay(owner, world, { amount: 123_456 });
   await tell();
-  expect(mailsTo(ann.email)[0]?.email.text).toContain("Guten Tag Ann Arbor,\nIhre Zahlung über 1.234,56 $ wurde ausgeführt.");
+  expect(mailsTo(ann.email)[0]?.email.text).toContain(
+    "Guten Tag Ann Arbor,\nIhre Zahlung über 1.234,56 $ wurde ausgeführt.",
+  );
   expect(mailsTo(ann.email)[0]?.email.text).toMatch(/(MEZ|MESZ|GMT\+[12])$/m);
   expect(mailsTo(bob.email)[0]?.email.text).toMatch(/You received \$1,234\.56[\s\S]+(EST|EDT|GMT-[45])$/m);
 });
@@ -162,7 +164,9 @@ describe("preferences", () => {
     const [attached] = mailsTo(world.bob.email)[0]?.email.attachments ?? [];
     expect(attached).toMatchObject({ mimeType: "application/pdf" });
     const hash = Buffer.from(await crypto.subtle.digest("SHA-256", attached?.content as ArrayBuffer));
-    const { rows } = await owner.query("select sha256 from app_public.receipt_pdfs where tenant_id = $1", [world.tenantId]);
+    const { rows } = await owner.query("select sha256 from app_public.receipt_pdfs where tenant_id = $1", [
+      world.tenantId,
+    ]);
     expect(rows.map(({ sha256 }) => sha256.toString("hex"))).toEqual([hash.toString("hex")]);
   });
 });
@@ -196,7 +200,9 @@ describe("rules", () => {
       ({ headers, body }) => webhook.verify(body, headers as Record<string, string>) as Record<string, string>,
     );
     const toAnn = messages.filter(({ to }) => to === world.ann.phone || to === world.ann.userId);
-    expect(toAnn.map(({ channel, text, type }) => ({ channel, text, type })).sort((a) => (a.channel === "sms" ? 1 : -1))).toEqual([
+    expect(
+      toAnn.map(({ channel, text, type }) => ({ channel, text, type })).sort((a) => (a.channel === "sms" ? 1 : -1)),
+    ).toEqual([
       { channel: "chat", text: "Your payment of $12.34 was made (<b>).", type: "message.chat" },
       { channel: "sms", text: "Your payment of $12.34 was made (<b>).", type: "message.sms" },
     ]);
@@ -238,7 +244,10 @@ describe("rules", () => {
 });
 
 describe("a mail server", () => {
-  async function withServer(answer: () => Error | null, work: (url: string, seen: string[]) => Promise<void>): Promise<void> {
+  async function withServer(
+    answer: () => Error | null,
+    work: (url: string, seen: string[]) => Promise<void>,
+  ): Promise<void> {
     const seen: string[] = [];
     const server = new SMTPServer({
       authOptional: true,
@@ -321,8 +330,13 @@ test("quiet hours hold up what can wait, and nothing else", async () => {
   const { tenantId, ann, bob } = world;
   const clock = (hours: number): string => new Date(Date.now() + hours * 3_600_000).toISOString().slice(11, 16);
   for (const { userId } of [ann, bob]) {
-    const quiet = "insert into app_public.notification_profiles (tenant_id, user_id, quiet_from, quiet_to) values ($1, $2, $3, $4)";
-    await owner.query(quiet, [tenantId, userId, ...(userId === ann.userId ? [clock(-1), clock(2)] : [clock(2), clock(3)])]);
+    const quiet =
+      "insert into app_public.notification_profiles (tenant_id, user_id, quiet_from, quiet_to) values ($1, $2, $3, $4)";
+    await owner.query(quiet, [
+      tenantId,
+      userId,
+      ...(userId === ann.userId ? [clock(-1), clock(2)] : [clock(2), clock(3)]),
+    ]);
   }
   const id = await pay(owner, world);
   await owner.query("select app_private.record_event($1, 'payment.failed', $2, $3)", [
@@ -386,7 +400,8 @@ describe("a worker", () => {
     const record = "select app_private.record_notification_failed($1, $2, $3, $4, true)";
     await worker.query(record, [world.tenantId, taken?.message_id, 1, "late"]);
     const status = async () =>
-      (await owner.query("select status from app_public.notifications where message_id = $1", [taken?.message_id])).rows;
+      (await owner.query("select status from app_public.notifications where message_id = $1", [taken?.message_id]))
+        .rows;
     expect(await status()).toEqual([{ status: "queued" }]);
     await worker.query("select app_private.record_notification_sent($1, $2)", [world.tenantId, taken?.message_id]);
     expect(await status()).toEqual([{ status: "sent" }]);
@@ -406,7 +421,9 @@ describe("a worker", () => {
     for (const pool of [worker, second]) await addJob(pool, "notifications/send_due");
     await Promise.all([runDueJobs(worker, config), runDueJobs(second, config)]);
     for (const { userId, email } of [world.ann, world.bob]) {
-      expect((await notificationsOf(owner, world.tenantId, userId)).filter(({ channel }) => channel === "email")).toHaveLength(30);
+      expect(
+        (await notificationsOf(owner, world.tenantId, userId)).filter(({ channel }) => channel === "email"),
+      ).toHaveLength(30);
       const ids = mailsTo(email).map((mail) => mail.email.messageId);
       expect(ids).toHaveLength(30);
       expect(new Set(ids).size).toBe(30);
@@ -416,10 +433,10 @@ describe("a worker", () => {
 
 describe("a digest", () => {
   beforeEach(async () => {
-    await owner.query("insert into app_public.notification_profiles (tenant_id, user_id, digest) values ($1, $2, 'hourly')", [
-      world.tenantId,
-      world.ann.userId,
-    ]);
+    await owner.query(
+      "insert into app_public.notification_profiles (tenant_id, user_id, digest) values ($1, $2, 'hourly')",
+      [world.tenantId, world.ann.userId],
+    );
   });
 
   test("collects mails that can wait, and goes as one", async () => {
@@ -427,7 +444,9 @@ describe("a digest", () => {
     await tell();
     expect(mailsTo(world.ann.email)).toEqual([]);
     expect(mailsTo(world.bob.email)).toHaveLength(2);
-    const waiting = (await notificationsOf(owner, world.tenantId, world.ann.userId)).filter((one) => one.channel === "email");
+    const waiting = (await notificationsOf(owner, world.tenantId, world.ann.userId)).filter(
+      (one) => one.channel === "email",
+    );
     expect(new Set(waiting.map(({ digest_at }) => digest_at?.getTime())).size).toBe(1);
     expect((waiting[0]?.digest_at?.getTime() ?? 0) % 3_600_000).toBe(0);
     await hurry(owner, world.tenantId);
@@ -447,11 +466,15 @@ describe("a digest", () => {
     for (let n = 0; n < 3; n += 1) await pay(owner, world);
     await relayAll(worker);
     await worker.query("select app_private.fan_out_notifications()");
-    await owner.query("delete from app_public.notifications where tenant_id = $1 and digest_at is null", [world.tenantId]);
+    await owner.query("delete from app_public.notifications where tenant_id = $1 and digest_at is null", [
+      world.tenantId,
+    ]);
     await hurry(owner, world.tenantId);
     const takers = Array.from({ length: 4 }, () => db.pool("worker"));
     const taken = await Promise.all(
-      takers.map(async (pool) => (await pool.query<DueMessage>("select * from app_private.take_due_notification()")).rows),
+      takers.map(
+        async (pool) => (await pool.query<DueMessage>("select * from app_private.take_due_notification()")).rows,
+      ),
     );
     const messages = taken.flat();
     expect(messages.map(({ items }) => items?.length)).toEqual([3]);
@@ -459,7 +482,9 @@ describe("a digest", () => {
     await pay(owner, world);
     await relayAll(worker);
     await worker.query("select app_private.fan_out_notifications()");
-    await owner.query("delete from app_public.notifications where tenant_id = $1 and digest_at is null", [world.tenantId]);
+    await owner.query("delete from app_public.notifications where tenant_id = $1 and digest_at is null", [
+      world.tenantId,
+    ]);
     await hurry(owner, world.tenantId);
     const again = [];
     for (let n = 0; n < 3; n += 1) {
@@ -471,7 +496,8 @@ describe("a digest", () => {
 });
 
 test("what cannot be rendered of the words of a tenant is told in those that come with the ledger", async () => {
-  const bad = "insert into app_public.notification_templates (tenant_id, kind, channel, language, subject, body) values ";
+  const bad =
+    "insert into app_public.notification_templates (tenant_id, kind, channel, language, subject, body) values ";
   await owner.query(`${bad} ($1, 'payment.settled', 'email', 'en', 'x', 'Hello {{#name}')`, [world.tenantId]);
   await owner.query(`${bad} ($1, 'payment.settled', 'in_app', 'en', 'x', '{{{reference}}} is not escaped')`, [
     world.tenantId,

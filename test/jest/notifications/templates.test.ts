@@ -1,5 +1,11 @@
 import { expect, test } from "@jest/globals";
-import { checkTemplate, htmlToText, renderTemplate, TemplateError, type View } from "../../../src/notifications/templates.ts";
+import {
+  checkTemplate,
+  htmlToText,
+  renderTemplate,
+  TemplateError,
+  type View,
+} from "../../../src/notifications/templates.ts";
 import { formatAmount, toDecimal, viewOf } from "../../../src/notifications/words.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
 
@@ -88,9 +94,7 @@ test("messages have an end", () => {
 test("HTML as text", () => {
   const html = `<style>p{}</style><p>Hello <b>you</b>,<br>two</p>\n<ul><li>a</li><li>b &amp; c</li></ul>
     <p><a class="x" href="https://e.org/?a=1&amp;b=2">here</a> &#8364;&#x20AC;&nosuch;</p><script>no()</script>`;
-  expect(htmlToText(html)).toBe(
-    "Hello you,\ntwo\n\n- a\n- b & c\nhere: https://e.org/?a=1&b=2 €€&nosuch;",
-  );
+  expect(htmlToText(html)).toBe("Hello you,\ntwo\n\n- a\n- b & c\nhere: https://e.org/?a=1&b=2 €€&nosuch;");
 });
 
 test.each([
