@@ -485,7 +485,7 @@ create table app_public.matching_rules (
   updated_at timestamptz not null default now(),
   constraint matching_rules_pkey primary key (tenant_id, id),
   constraint matching_rules_name_key unique (tenant_id, name),
-  constraint matching_rules_priority_key unique (tenant_id, priority) deferrable initially immediate,
+  constraint matching_rules_priority_key unique (tenant_id, priority),
   constraint matching_rules_provider_code_fkey foreign key (tenant_id, provider_code)
     references app_public.payment_providers on delete restrict,
   constraint matching_rules_tenant_id_fkey foreign key (tenant_id) references app_public.tenants on delete restrict,
