@@ -1,6 +1,10 @@
 -- The migration being written. See migrations/README.md.
 
 ---- words ----
+-- Codes of refusals may hold letters.
+alter table app_public.refusals drop constraint if exists refusals_code_is_of_class_lg;
+alter table app_public.refusals
+  add constraint refusals_code_is_of_class_lg check (code ~ '^LG[1-9][0-9A-Z]{2}$');
 --!include errors/refusals.sql
 
 ---- webhooks ----
@@ -212,10 +216,6 @@ delete from app_private.payment_moves_allowed where (from_status, to_status) = (
 --!include access/partner.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql
--- Codes of refusals may hold letters.
-alter table app_public.refusals drop constraint if exists refusals_code_is_of_class_lg;
-alter table app_public.refusals
-  add constraint refusals_code_is_of_class_lg check (code ~ '^LG[1-9][0-9A-Z]{2}$');
 
 ---- reconciliation ----
 
@@ -1016,6 +1016,39 @@ create type app_private.settlement_step as (
   account_ciphertext bytea,
   refund_of_id uuid,
   refund_of_provider_reference text
+);
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include audit/security_event_kinds.sql
+--!include events/event_kinds.sql
+--!include jobs/bury_jobs.sql
+--!include jobs/dead_workers.sql
+--!include settlement/settings.sql
+--!include settlement/dead_letters.sql
+--!include settlement/circuit_breakers.sql
+--!include settlement/trip_circuit_breaker.sql
+--!include settlement/reset_circuit_breaker.sql
+--!include settlement/route_payment.sql
+--!include payments/payment_of_input.sql
+--!include settlement/attempts.sql
+--!include settlement/record_settlement.sql
+--!include settlement/apply_provider_answer.sql
+--!include settlement/take_settlement.sql
+--!include settlement/payments_without_a_job.sql
+--!include settlement/rerun_dead_letter.sql
+--!include settlement/discard_dead_letter.sql
+--!include settlement/settings_of_providers.sql
+--!include settlement/routing_rules.sql
+--!include settlement/default_error_policies.sql
+--!include settlement/metrics.sql
+--!include settlement/access.sql
+--!include settlement/comments.sql
+--!include checks/payment_attempts_that_do_not_fit.sql
+--!include checks/payments_without_a_job.sql
+--!include audit/exceptions.sql
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
 
 ---- fees ----
 
