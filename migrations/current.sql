@@ -154,3 +154,74 @@ create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries 
 
 --!include access/row_level_security.sql
 --!include audit/triggers.sql
+
+---- payments ----
+
+create type app_public.payment_input as (
+  kind app_public.payment_kind,
+  account_id uuid,
+  to_account_id uuid,
+  amount app_public.amount,
+  currency text,
+  provider_code text,
+  counterparty_id uuid,
+  refund_of_id uuid,
+  reference text,
+  description text,
+  metadata jsonb,
+  idempotency_key text,
+  execute_at timestamptz,
+  expires_at timestamptz
+);
+
+-- What is to be given up, in the order in which it is.
+create index payments_expires_at_idx on app_public.payments (tenant_id, expires_at)
+  where expires_at is not null and status in ('requested', 'reserved');
+
+-- Once it was handed to a provider, only the provider ends it.
+delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include payments/payment_moves_allowed.sql
+--!include payments/move_payment.sql
+--!include payments/may_pay_with.sql
+--!include payments/payment_fingerprint.sql
+--!include payments/payment_route.sql
+--!include payments/payment_of_input.sql
+--!include payments/payment_postings.sql
+--!include payments/post_for_payment.sql
+--!include payments/reserve_payment.sql
+--!include payments/submit_payment.sql
+--!include payments/settle_payment.sql
+--!include payments/release_payment.sql
+--!include payments/return_payment.sql
+--!include payments/reroute_payment.sql
+--!include payments/expire_payments.sql
+--!include payments/insert_payment.sql
+--!include payments/create_payment.sql
+--!include payments/tg_payments__keep.sql
+--!include payments/refuse_payment_transactions.sql
+--!include payments/access.sql
+--!include payments/comments.sql
+--!include ledger/authorize_posting.sql
+--!include ledger/post_pending_transaction.sql
+--!include ledger/void_pending_transaction.sql
+--!include ledger/reverse_transaction.sql
+--!include access/partner.sql
+--!include access/row_level_security.sql
+--!include audit/triggers.sql
+---- posting together ----
+drop function app_private.post_batch(
+  app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
+drop function app_private.post_batch__attempt(
+  app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
+drop function app_private.post_batch__write(
+  integer, uuid, app_private.batch_items, app_private.batch_lines, app_private.batch_decision);
+--!include identity/authorize.sql
+--!include engine/post_batch__write.sql
+--!include engine/post_batch__attempt.sql
+--!include engine/post_batch.sql
+--!include engine/post_together.sql
+--!include ledger/tg_transactions__check.sql
+--!include ledger/tg_postings__check.sql

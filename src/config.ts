@@ -36,6 +36,8 @@ export interface Config {
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
   apiPoolSize: number;
+  /** How many requests may wait to be posted together with others. */
+  postingQueue: number;
   /** Origins that browsers may call from; empty = none but our own. */
   corsOrigins: string[];
   /** Express's `trust proxy`: false, the number of proxies, or their addresses. */
@@ -147,6 +149,7 @@ const environment = z.object({
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
+  TALLYSTICK_POSTING_QUEUE: integer(1, 1_000_000).default(5000),
   TALLYSTICK_CORS_ORIGINS: origins.default([]),
   TALLYSTICK_TRUST_PROXY: trustProxy.default(false),
   TALLYSTICK_RATE_LIMIT_PER_MINUTE: perMinute.default(600),
@@ -229,6 +232,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
+    postingQueue: values.TALLYSTICK_POSTING_QUEUE,
     corsOrigins: values.TALLYSTICK_CORS_ORIGINS,
     trustProxy: values.TALLYSTICK_TRUST_PROXY,
     rateLimits: rateLimitsOf(values),

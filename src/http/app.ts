@@ -12,6 +12,7 @@ import { chooseOperation, type OperationPayload, type OperationRules } from "../
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { PostingQueue } from "../posting/queue.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
@@ -38,6 +39,7 @@ export interface AppOptions {
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
+  postings: Pick<PostingQueue<unknown>, "hasRoom">;
   metrics: Metrics;
   recorder: RefusalRecorder;
   log: Logger;
@@ -55,6 +57,7 @@ export function makeApp(options: AppOptions): Express {
     refusals,
     rateLimits,
     operationRules,
+    postings,
     metrics,
     recorder,
     log,
@@ -90,6 +93,7 @@ export function makeApp(options: AppOptions): Express {
   app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use("/graphql", refuseToken(refusals, rateLimits, recorder), signed.refuse);
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
+  app.use("/graphql", refuseWhenFull(postings, refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
 }
@@ -190,6 +194,21 @@ function checkBody(refusals: RefusalCatalog, rules: OperationRules): RequestHand
     // Grafserv reads the type again, and more literally.
     request.headers["content-type"] = "application/json";
     next();
+  };
+}
+
+/** While too many wait to be posted, one more is turned away before anything is done for it. */
+function refuseWhenFull(
+  postings: AppOptions["postings"],
+  refusals: RefusalCatalog,
+  { operations }: OperationRules,
+): RequestHandler {
+  return (request, response, next) => {
+    if (postings.hasRoom()) return next();
+    const { query, documentId = "" } = request.body as { query?: string; documentId?: string };
+    if (!/\bpostTransaction\b/.test(query ?? operations?.get(documentId) ?? "")) return next();
+    response.setHeader("Retry-After", "1");
+    sendRefusal(response, refusals, { status: 503, code: "LG363" });
   };
 }
 

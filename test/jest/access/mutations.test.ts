@@ -42,6 +42,7 @@ const callers: Record<string, string> = {
   createAccountSet: "accountant admin",
   createApiKey: "admin",
   createCurrency: "accountant admin",
+  createPayment: "teller accountant admin",
   createTenant: "operator",
   createWebhookEndpoint: "admin",
   decideKycCase: "accountant admin",

@@ -13,6 +13,7 @@ import {
   isListType,
   isNonNullType,
 } from "graphql";
+import { makeProvider } from "../../support/payments.ts";
 import { bootApi, type Caller, postMutation, transfer } from "../api/_api.ts";
 
 /*
@@ -63,6 +64,19 @@ beforeAll(async () => {
     { until: new Date(Date.now() + 86_400_000) },
   );
   ids.set("key", told.key.apiKey.id).set("invitation", told.invitation.invitation.id);
+  const paid = await api.get(
+    "mutation ($payment: PaymentInput!) { createPayment(input: { payment: $payment }) { payment { id } } }",
+    { payment: { kind: "TRANSFER", accountId: books.cash, toAccountId: books.wallet, amount: "1" } },
+  );
+  ids.set("payment", paid.createPayment.payment.id);
+  await api.db.withClient("owner", async (client) => {
+    for (const { tenant } of [books, otherBooks]) await makeProvider(client, tenant);
+    const { rows } = await client.query<{ id: string }>(
+      "insert into app_public.counterparties (tenant_id, name) values ($1, 'Carol') returning id",
+      [books.tenant],
+    );
+    ids.set("counterparty", rows[0]?.id ?? "");
+  });
   ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
     accounts { nodes { nodeId } } transactions { nodes { nodeId postings { nodes { nodeId } } } }
@@ -91,6 +105,7 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
   if (isEnumType(named)) return named.getValues()[0]?.name;
   if (!isInputObjectType(named)) return undefined;
   if (named.name === "PostingInput") return { accountId: path ? id : own, direction: "DEBIT", amount: "1" };
+  if (named.name === "PaymentInput") return paymentWith(path?.[0], id, own);
   if (named.name === "ConditionInput") return { accountId: id, minimumAvailable: "99999999" };
   const entries = Object.values(named.getFields()).map((field: GraphQLInputField) => {
     const isOnPath = path?.[0] === field.name;
@@ -103,6 +118,13 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
     return [field.name, isBesideConditions ? balanced(own) : undefined];
   });
   return Object.fromEntries(entries);
+}
+
+/** A payment of the kind that takes `id` in this field. */
+function paymentWith(field: string | undefined, id: string, own: string): object {
+  if (field === "refundOfId") return { kind: "REFUND", refundOfId: id };
+  const kind = field === "toAccountId" ? "TRANSFER" : "PAY_OUT";
+  return { kind, accountId: own, amount: "1", ...(field === undefined ? {} : { [field]: id }) };
 }
 
 const balanced = (accountId: string): object[] =>

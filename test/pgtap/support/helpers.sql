@@ -449,4 +449,66 @@ as $$
     set_config('tallystick.user_id', tests.user_id(name)::text, true)
 $$;
 
+/*
+ * For the tests of payments: a provider with its accounts in EUR, called clearing:<code> and suspense:<code>.
+ */
+create function tests.make_provider(slug text, code text, kind app_public.payment_provider_kind default 'simulated')
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into app_public.payment_providers (tenant_id, code, kind, name)
+  values (tests.tenant(slug), code, make_provider.kind, code);
+  insert into app_public.payment_provider_accounts (
+    tenant_id, provider_code, currency, clearing_account_id, suspense_account_id
+  ) values (
+    tests.tenant(slug), code, 'EUR',
+    tests.open_account(slug, 'clearing:' || code, 'asset'), tests.open_account(slug, 'suspense:' || code, 'liability')
+  );
+  return code;
+end
+$$;
+
+-- What create_payment takes, of the accounts by their codes.
+create function tests.payment(
+  slug text,
+  kind app_public.payment_kind,
+  account text default null,
+  amount numeric default null,
+  to_account text default null,
+  currency text default null,
+  provider_code text default null,
+  counterparty_id uuid default null,
+  refund_of_id uuid default null,
+  reference text default null,
+  description text default null,
+  metadata jsonb default null,
+  idempotency_key text default null,
+  execute_at timestamptz default null,
+  expires_at timestamptz default null
+)
+returns app_public.payment_input
+language sql
+stable
+as $$
+  select row(
+    kind, tests.account(slug, account), tests.account(slug, to_account), amount, currency, provider_code,
+    counterparty_id, refund_of_id, reference, description, metadata, idempotency_key, execute_at, expires_at
+  )::app_public.payment_input
+$$;
+
+-- A payment in the name of the ledger itself; tells its id.
+create function tests.pay(slug text, input app_public.payment_input)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select (app_private.insert_payment(app_private.system_actor(tests.tenant(slug)), input)).id
+$$;
+
 grant execute on all functions in schema tests to public;
