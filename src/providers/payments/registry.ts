@@ -1,6 +1,7 @@
 import type { Config } from "../../config.ts";
 import type { KeyProvider } from "../../crypto/keys.ts";
 import { openProviderSecret } from "../../crypto/provider_secrets.ts";
+import type { FindPaymentProvider } from "../../payments/settle.ts";
 import { bankFileProvider } from "./bank_file/provider.ts";
 import { type PaymentProvider, PaymentProviderError } from "./provider.ts";
 import { simulatedProvider } from "./simulated/client.ts";
@@ -33,21 +34,22 @@ export function providerFor(row: PaymentProviderRow, services: ProviderServices)
   const { simulatedUrl: url, stripeUrl } = services.config.paymentProviders;
   const { apiKey, webhookSecrets } = row;
   if (row.kind === "bank_file") return bankFileProvider(row, services);
-  if (apiKey === undefined) throw notConfigured(row, "it has no API key");
+  if (apiKey === undefined) return notConfigured(row, "it has no API key");
   if (row.kind === "stripe") return stripeProvider({ apiKey, webhookSecrets, url: stripeUrl });
-  if (url === undefined) throw notConfigured(row, "TALLYSTICK_SIMULATED_PROVIDER_URL is not set");
+  if (url === undefined) return notConfigured(row, "TALLYSTICK_SIMULATED_PROVIDER_URL is not set");
   return simulatedProvider({ url, apiKey, webhookSecrets });
 }
 
-/** Nothing was asked of anybody, so it may be tried again when somebody has set it up. */
-function notConfigured({ code }: PaymentProviderRow, why: string): PaymentProviderError {
-  return new PaymentProviderError("unavailable", `The provider ${code} cannot be used: ${why}.`, {
-    errorCode: "not_configured",
-  });
+/** Nothing is asked of anybody, so it is tried again, and works when somebody has set it up. */
+function notConfigured({ code }: PaymentProviderRow, why: string): PaymentProvider {
+  const refuse = (): Promise<never> =>
+    Promise.reject(
+      new PaymentProviderError("unavailable", `The provider ${code} cannot be used: ${why}.`, {
+        errorCode: "not_configured",
+      }),
+    );
+  return { submit: refuse, status: refuse, cancel: refuse, verifySignature: () => false, parseWebhook: () => [] };
 }
-
-/** Finds a provider of a tenant. */
-export type FindPaymentProvider = (place: { tenantId: number; code: string }) => Promise<PaymentProvider>;
 
 /** Finds providers in the database, as the worker. */
 export function makeFindPaymentProvider(services: ProviderServices): FindPaymentProvider {

@@ -13,8 +13,7 @@ interface ItemRow {
   kind: PaymentRequest["kind"];
 }
 
-const columns =
-  "item_status as status, item_amount::text as amount, item_currency as currency, item_kind as kind";
+const columns = "item_status as status, item_amount::text as amount, item_currency as currency, item_kind as kind";
 
 /** Where the number of an account that a file pays to is kept, encrypted. */
 export function placeOfAccount(tenantId: number, itemId: string): FieldPlace {
