@@ -1990,6 +1990,7 @@ create index bank_file_items_file_number_idx on app_private.bank_file_items (ten
 --!include providers/prune_providers.sql
 --!include providers/bank_file_items.sql
 --!include providers/bank_files.sql
+--!include providers/access.sql
 --!include checks/bank_files_that_differ.sql
 
 --!include access/row_level_security.sql

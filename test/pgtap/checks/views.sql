@@ -315,6 +315,9 @@ insert into breakage values
   ('outbox_rows_left_behind',
     'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
       values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
+  ('bank_files_that_differ',
+    'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''))'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
