@@ -11,6 +11,8 @@ import { chooseOperation, type OperationPayload, type OperationRules } from "../
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { PostingQueue } from "../posting/queue.ts";
+import type { ReceiptLinks } from "../receipts/links.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
@@ -23,6 +25,7 @@ import { kycWebhook } from "./kyc_webhook.ts";
 import { type Metrics, protectMetrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
+import { receiptRoute, receiptsPath } from "./receipts.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
 import type { TokenKeys } from "./token_keys.ts";
@@ -37,6 +40,8 @@ export interface AppOptions {
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
+  postings: Pick<PostingQueue<unknown>, "hasRoom">;
+  receiptLinks: ReceiptLinks;
   metrics: Metrics;
   recorder: RefusalRecorder;
   log: Logger;
@@ -54,6 +59,8 @@ export function makeApp(options: AppOptions): Express {
     refusals,
     rateLimits,
     operationRules,
+    postings,
+    receiptLinks,
     metrics,
     recorder,
     log,
@@ -82,6 +89,9 @@ export function makeApp(options: AppOptions): Express {
   app.use(authPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use(authPath, refuseToken(refusals, rateLimits, recorder));
   app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
+  app.use(receiptsPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use(receiptsPath, refuseToken(refusals, rateLimits, recorder));
+  app.use(receiptsPath, receiptRoute({ pool, refusals, receiptLinks, log }));
   app.use("/graphql", allowOrigins(config), postOnly);
   const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
   app.use("/graphql", ...signed.letIn);
@@ -89,6 +99,7 @@ export function makeApp(options: AppOptions): Express {
   app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use("/graphql", refuseToken(refusals, rateLimits, recorder), signed.refuse);
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
+  app.use("/graphql", refuseWhenFull(postings, refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
 }
@@ -189,6 +200,21 @@ function checkBody(refusals: RefusalCatalog, rules: OperationRules): RequestHand
     // Grafserv reads the type again, and more literally.
     request.headers["content-type"] = "application/json";
     next();
+  };
+}
+
+/** While too many wait to be posted, one more is turned away before anything is done for it. */
+function refuseWhenFull(
+  postings: AppOptions["postings"],
+  refusals: RefusalCatalog,
+  { operations }: OperationRules,
+): RequestHandler {
+  return (request, response, next) => {
+    if (postings.hasRoom()) return next();
+    const { query, documentId = "" } = request.body as { query?: string; documentId?: string };
+    if (!/\bpostTransaction\b/.test(query ?? operations?.get(documentId) ?? "")) return next();
+    response.setHeader("Retry-After", "1");
+    sendRefusal(response, refusals, { status: 503, code: "LG363" });
   };
 }
 

@@ -57,6 +57,8 @@ beforeAll(async () => {
   const told = await api.get(
     `mutation ($until: Datetime!) {
       key: createApiKey(input: { name: "secret", scopes: ["ledger.read"], expiresAt: $until }) { apiKey { id } }
+      endpoint: createWebhookEndpoint(input: { url: "https://1.1.1.1/", eventKinds: ["payment.*"] }) {
+        webhookEndpoint { id } }
       invitation: inviteMember(input: { email: "ann@example.com", role: TELLER }) { invitation { id } }
     }`,
     { until: new Date(Date.now() + 86_400_000) },
@@ -86,6 +88,7 @@ beforeAll(async () => {
     );
     ids.set("letter", settlement.rows[0]?.letter ?? "").set("rule", settlement.rows[0]?.rule ?? "");
   });
+  ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
     accounts { nodes { nodeId } } transactions { nodes { nodeId postings { nodes { nodeId } } } }
     accountSets { nodes { nodeId } } transactionProposals { nodes { nodeId } } }`);
