@@ -17,7 +17,8 @@ declare
   v_payment app_public.payments;
 begin
   v_payment := app_private.insert_payment(
-    app_private.system_actor(tests.tenant('acme')), tests.payment('acme', 'pay_out', 'ann', 100, provider_code => 'bank'));
+    app_private.system_actor(tests.tenant('acme')), tests.payment('acme', 'pay_out',
+      'ann', 100, provider_code => 'bank'));
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
   insert into made (id) values (v_payment.id);
   return v_payment.id;
@@ -68,7 +69,8 @@ select is((select count(*)::integer from app_public.payment_moves m where m.paym
 -- Twice, and what is old by then
 select is(pg_temp.said('submitted', 'submitted'), 'applied applied submitted', 'taken twice is taken once');
 select is(pg_temp.said('settled', 'settled'), 'applied unchanged settled', 'settled twice is settled once');
-select is(pg_temp.said('failed', 'failed', 'cancelled'), 'applied unchanged unchanged failed', 'failed twice is failed once');
+select is(pg_temp.said('failed', 'failed', 'cancelled'), 'applied unchanged unchanged failed',
+  'failed twice is failed once');
 select is(pg_temp.said('returned', 'settled', 'returned'), 'applied unchanged unchanged returned',
   'the settlement that is told after the return is no news');
 select is(pg_temp.said('settled', 'submitted'), 'applied unchanged settled', 'nor is what was before the settlement');
@@ -76,14 +78,16 @@ select is(pg_temp.said('failed', 'submitted'), 'applied unchanged failed', 'nor 
 
 -- Every order of what a provider says about a payment that comes back ends the same
 select is(
-  (select array_agg(distinct right(pg_temp.said(a.s, b.s, c.s), 8)) from unnest('{submitted,settled,returned}'::text[]) a (s)
+  (select array_agg(distinct right(pg_temp.said(a.s, b.s, c.s),
+    8)) from unnest('{submitted,settled,returned}'::text[]) a (s)
     cross join unnest('{submitted,settled,returned}'::text[]) b (s)
     cross join unnest('{submitted,settled,returned}'::text[]) c (s)
     where a.s <> b.s and b.s <> c.s and a.s <> c.s),
   array['returned'], 'the six orders of submitted, settled and returned end alike');
 
 -- The contrary of what is booked
-select is(pg_temp.said('failed', 'settled'), 'applied contradiction failed', 'settled after it failed is a contradiction');
+select is(pg_temp.said('failed', 'settled'), 'applied contradiction failed',
+  'settled after it failed is a contradiction');
 select is(pg_temp.said('cancelled', 'returned'), 'applied contradiction cancelled', 'and so is returned');
 select is(pg_temp.said('settled', 'failed'), 'applied contradiction settled', 'and failed after it settled');
 select is(
@@ -96,7 +100,8 @@ select is((select count(*)::integer from app_private.security_events e where e.k
   'and no event more');
 
 -- Amounts
-select is(pg_temp.say(pg_temp.submitted(), 'settled', amount => 99), 'wrong_amount', 'a smaller amount does not settle');
+select is(pg_temp.say(pg_temp.submitted(), 'settled', amount => 99), 'wrong_amount',
+  'a smaller amount does not settle');
 select is((pg_temp.last()).status::text, 'submitted', 'the payment stays');
 select is(
   (select d.detail ->> 'amount' || ' ' || (d.detail ->> 'expectedAmount') from app_public.dead_letters d
@@ -104,32 +109,39 @@ select is(
 select ok(app_private.is_parked(tests.tenant('acme'), (pg_temp.last()).id), 'it goes on no further by itself');
 select is(app_private.take_settlement(tests.tenant('acme'), (pg_temp.last()).id, 2), null, 'no call is made for it');
 select is(pg_temp.say((pg_temp.last()).id, 'settled'), 'applied', 'the right amount settles it all the same');
-select is(pg_temp.say(pg_temp.submitted(), 'settled', amount => 101), 'wrong_amount', 'a larger amount does not settle');
+select is(pg_temp.say(pg_temp.submitted(), 'settled', amount => 101), 'wrong_amount',
+  'a larger amount does not settle');
 select is(pg_temp.say(pg_temp.submitted(), 'settled', currency => 'USD'), 'wrong_amount', 'nor another currency');
 select is(pg_temp.say(pg_temp.submitted(), 'settled', amount => null), 'wrong_amount', 'nor none');
-select is(pg_temp.say(pg_temp.submitted(), 'failed', amount => 0), 'applied', 'what fails moves nothing, whatever it says');
-select is(pg_temp.say(pg_temp.submitted(), 'returned', amount => 60), 'wrong_amount', 'a part does not return the whole');
+select is(pg_temp.say(pg_temp.submitted(), 'failed', amount => 0), 'applied',
+  'what fails moves nothing, whatever it says');
+select is(pg_temp.say(pg_temp.submitted(), 'returned', amount => 60), 'wrong_amount',
+  'a part does not return the whole');
 
 -- Names
 select is(pg_temp.say(pg_temp.submitted(), 'submitted', 'r1'), 'applied', 'what the provider calls it');
 select is((pg_temp.last()).provider_reference, 'r1', 'is noted');
 select is(pg_temp.say((pg_temp.last()).id, 'settled', 'r2'), 'wrong_reference', 'another name is doubted');
-select is(pg_temp.say((pg_temp.last()).id, 'settled', 'r2', source => 'statement'), 'applied', 'but for that on a statement');
+select is(pg_temp.say((pg_temp.last()).id, 'settled', 'r2', source => 'statement'), 'applied',
+  'but for that on a statement');
 select is((pg_temp.last()).provider_reference, 'r1', 'which changes the first not');
-select is(pg_temp.say(pg_temp.submitted(), 'settled', 'r1'), 'wrong_reference', 'the name of another payment is doubted');
+select is(pg_temp.say(pg_temp.submitted(), 'settled', 'r1'), 'wrong_reference',
+  'the name of another payment is doubted');
 
 -- Who says it
 select is(pg_temp.say(pg_temp.submitted(), 'settled', provider => 'other'), 'wrong_provider',
   'what another provider says of it is doubted');
 select is((pg_temp.last()).status::text, 'submitted', 'and changes nothing');
 select throws_ok(
-  format('select pg_temp.say(%L, %L)', pg_temp.submitted(), 'perhaps'), 'LG623', null, 'a state that there is not is refused');
+  format('select pg_temp.say(%L, %L)', pg_temp.submitted(), 'perhaps'), 'LG623', null,
+    'a state that there is not is refused');
 select throws_ok(
   format('select pg_temp.say(%L, %L)', uuidv7(), 'settled'), 'LG601', null, 'and so is a payment that there is not');
 insert into made (id)
 select (app_private.insert_payment(app_private.system_actor(tests.tenant('acme')),
   tests.payment('acme', 'pay_out', 'ann', 100, provider_code => 'bank'))).id;
-select is(pg_temp.say((pg_temp.last()).id, 'settled'), 'contradiction', 'what was never handed over cannot have settled');
+select is(pg_temp.say((pg_temp.last()).id, 'settled'), 'contradiction',
+  'what was never handed over cannot have settled');
 select is(pg_temp.say((pg_temp.last()).id, 'settled', source => 'statement'), 'applied', 'but on a statement it has');
 
 select * from finish();
