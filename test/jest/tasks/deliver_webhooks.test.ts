@@ -58,7 +58,8 @@ async function makeOld(): Promise<void> {
 /** Lets the time of the next attempt come. */
 async function hasten(id: string): Promise<void> {
   await owner.query(
-    "update app_public.webhook_positions set next_attempt_at = now() where endpoint_id = $1 and next_attempt_at is not null",
+    `update app_public.webhook_positions set next_attempt_at = now()
+     where endpoint_id = $1 and next_attempt_at is not null`,
     [id],
   );
   await makeOld();
@@ -307,7 +308,8 @@ describe("an endpoint that fails", () => {
       data: { subjectId: id, because: "FAILING", nextNumber: "1" },
     });
     const { rows } = await owner.query(
-      "select severity, detail ->> 'because' as because from app_private.security_events where tenant_id = $1 and kind = 'webhook_endpoint_given_up'",
+      `select severity, detail ->> 'because' as because from app_private.security_events
+       where tenant_id = $1 and kind = 'webhook_endpoint_given_up'`,
       [tenantId],
     );
     expect(rows).toEqual([{ severity: "warning", because: "failing" }]);

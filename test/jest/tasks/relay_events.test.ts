@@ -204,6 +204,30 @@ test("a thousand tenants with nothing to tell cost next to nothing", async () =>
   });
 });
 
+test("a relay asks an idle server for nothing but whether something was written", async () => {
+  const asked: string[] = [];
+  const watched = {
+    query: (query: { name: string; text: string; values?: unknown[] }) => {
+      asked.push(query.name);
+      return relay.query(query);
+    },
+  } as unknown as typeof relay;
+  await relayAll(relay);
+  const part = startRelay({ pool: watched, log, idleMs: 5 });
+  try {
+    // Other test files write on the same server: sometimes they pause.
+    const isIdle = (): boolean => /(relay_snapshot,){10}$/.test(`${asked.join(",")},`);
+    const end = Date.now() + 20_000;
+    while (!isIdle() && Date.now() < end) await sleep(5);
+    expect(isIdle()).toBe(true);
+    const tenantId = await openTenant(owner);
+    await record(tenantId, randomUUID());
+    expect(await untilCount(tenantId, 1)).toHaveLength(1);
+  } finally {
+    await part.stop();
+  }
+});
+
 test("who listens is woken by one job, in the database transaction that makes the events", async () => {
   const tenantId = await openTenant(owner);
   const id = await listenAt(tenantId, 0);
@@ -244,7 +268,8 @@ test("old events are removed from the beginning, in batches, but none that an en
   const id = await listenAt(tenantId, 4);
   expect(await prune(100)).toEqual([5, 6, 7, 8, 9, 10]);
   await owner.query(
-    "update app_public.webhook_endpoints set status = 'disabled', disabled_because = 'failing', disabled_at = now() where id = $1",
+    `update app_public.webhook_endpoints
+     set status = 'disabled', disabled_because = 'failing', disabled_at = now() where id = $1`,
     [id],
   );
   expect(await prune(100)).toEqual([9, 10]);

@@ -101,7 +101,8 @@ select throws_ok(
   $$select app_hidden.update_webhook_endpoint(pg_temp.endpoint('first'), event_kinds => '{x}')$$, 'LG721', null,
   'a change is checked as well');
 select throws_ok(
-  format('select app_hidden.rotate_webhook_secret(%L, uuidv7(), tests.ciphertext(), %s)', pg_temp.endpoint('first'), s.n),
+  format('select app_hidden.rotate_webhook_secret(%L, uuidv7(), tests.ciphertext(), %s)',
+    pg_temp.endpoint('first'), s.n),
   'LG726', null, format('no secret counts for %s seconds', s.n))
 from (values (-1), (604801)) as s (n);
 select throws_ok(
