@@ -1,6 +1,6 @@
 -- Endpoints of webhooks: made, changed and ended by admins alone, within bounds, and each tenant its own.
 begin;
-select plan(46);
+select plan(48);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -35,6 +35,8 @@ from (values
   ('url => ''''', 'LG720', 'that is not empty'),
   ('url => ''ftp://example.com/''', 'LG720', 'that is called over HTTP'),
   ('url => ''https://example.com/ x''', 'LG720', 'without blanks'),
+  ('url => ''https://user:secret@example.com/''', 'LG720', 'or somebody''s password'),
+  ('url => ''https://a\@example.com/''', 'LG720', 'written in whatever way'),
   ('url => E''https://example.com/\r\nx''', 'LG720', 'nor ends of lines'),
   ('url => ''https://example.com/'' || repeat(''x'', 2000)', 'LG720', 'and not endless'),
   ('event_kinds => null', 'LG721', 'an endpoint listens'),
