@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -13,6 +12,7 @@ import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { PostingQueue } from "../posting/queue.ts";
+import type { ReceiptLinks } from "../receipts/links.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
@@ -22,9 +22,10 @@ import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { kycWebhook } from "./kyc_webhook.ts";
-import type { Metrics } from "./metrics.ts";
+import { type Metrics, protectMetrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
+import { receiptRoute, receiptsPath } from "./receipts.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
 import type { TokenKeys } from "./token_keys.ts";
@@ -40,6 +41,7 @@ export interface AppOptions {
   rateLimits: RateLimits;
   operationRules: OperationRules;
   postings: Pick<PostingQueue<unknown>, "hasRoom">;
+  receiptLinks: ReceiptLinks;
   metrics: Metrics;
   recorder: RefusalRecorder;
   log: Logger;
@@ -58,6 +60,7 @@ export function makeApp(options: AppOptions): Express {
     rateLimits,
     operationRules,
     postings,
+    receiptLinks,
     metrics,
     recorder,
     log,
@@ -86,6 +89,9 @@ export function makeApp(options: AppOptions): Express {
   app.use(authPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use(authPath, refuseToken(refusals, rateLimits, recorder));
   app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
+  app.use(receiptsPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use(receiptsPath, refuseToken(refusals, rateLimits, recorder));
+  app.use(receiptsPath, receiptRoute({ pool, refusals, receiptLinks, log }));
   app.use("/graphql", allowOrigins(config), postOnly);
   const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
   app.use("/graphql", ...signed.letIn);
@@ -267,20 +273,6 @@ function secureHeaders(config: Config): RequestHandler[] {
     xFrameOptions: { action: "deny" },
   });
   return [policies, noStore];
-}
-
-/** The figures of the server are for its operators: in production whoever reads them shows a token. */
-function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  const expected = metricsToken === undefined ? undefined : digest(`Bearer ${metricsToken}`);
-  return (request, response, next) => {
-    const isAllowed = expected
-      ? timingSafeEqual(digest(request.headers.authorization ?? ""), expected)
-      : environment !== "production";
-    if (isAllowed) return next();
-    // As if there were none.
-    sendStandardError(response, { status: 404, code: "NOT_FOUND" });
-  };
 }
 
 /** Errors of the body parser and anything unforeseen, in the shape of GraphQL and without a stack. */

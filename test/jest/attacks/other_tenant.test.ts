@@ -76,6 +76,17 @@ beforeAll(async () => {
       [books.tenant],
     );
     ids.set("counterparty", rows[0]?.id ?? "");
+    const settlement = await client.query<{ letter: string; rule: string }>(
+      `with rule as (
+         insert into app_public.routing_rules (tenant_id, priority, provider_code) values ($1, 1, 'bank') returning id
+       ), letter as (
+         insert into app_public.dead_letters (tenant_id, source, task, payload, reason)
+         values ($1, 'job', 'payments/settle', '{}', 'job_failed') returning id
+       )
+       select letter.id as letter, rule.id as rule from letter, rule`,
+      [books.tenant],
+    );
+    ids.set("letter", settlement.rows[0]?.letter ?? "").set("rule", settlement.rows[0]?.rule ?? "");
   });
   ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
