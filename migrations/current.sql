@@ -63,7 +63,8 @@ create table app_public.webhook_endpoints (
     references app_public.tenants on delete restrict,
   constraint webhook_endpoints_created_by_fkey foreign key (created_by)
     references app_public.users on delete restrict,
-  constraint webhook_endpoints_url_is_http check (url ~ '^https?://[^[:space:][:cntrl:]]+$'),
+  constraint webhook_endpoints_url_is_http check (
+    url ~ '^https?://[^[:space:][:cntrl:]/?#@\\]+([/?#][^[:space:][:cntrl:]]*)?$'),
   constraint webhook_endpoints_url_is_at_most_2000_characters check (length(url) <= 2000),
   constraint webhook_endpoints_description_is_1_to_1000_characters check (length(description) between 1 and 1000),
   constraint webhook_endpoints_event_kinds_are_1_to_100 check (

@@ -79,6 +79,8 @@ const argumentTexts: Record<string, string> = {
   "proposeTransaction.transaction": "The transaction to propose.",
   retainedEarningsCode:
     "The code of the equity accounts, one a currency, that revenue and expense move to; nothing moves if left out.",
+  skipMissed: "Whether to go on from now on, and not from where it stood.",
+  fromNumber: "The number of the event to go on from, in the stream.",
   repair: "Whether to set right what differs, or only to tell.",
   pageSize: "How many lines.",
   afterVersion: "Go on after the line with this version.",
@@ -407,6 +409,8 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
+const scalars = "UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity";
+const valueTypes = new RegExp(`^(${scalars}|[A-Z]\\w*(Type|Status|Kind|Operation|Outcome|Stream))$`);
 const valueTypes =
   /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
 
