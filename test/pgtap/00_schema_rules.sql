@@ -140,7 +140,6 @@ insert into granted values
   ('execute', 'app_private.bury_job', 'worker'),
   ('execute', 'app_private.ciphertext_columns', 'worker'),
   ('execute', 'app_private.ciphertext_counts', 'worker'),
-  ('execute', 'app_private.counterparty_account', 'worker'),
   ('execute', 'app_private.circuit_states', 'worker'),
   ('execute', 'app_private.expire_payments', 'worker'),
   ('execute', 'app_private.expire_pending', 'worker'),
