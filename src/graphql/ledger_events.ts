@@ -3,8 +3,17 @@ import type { GrafastSubscriber } from "postgraphile/grafast";
 import { SafeError } from "postgraphile/grafast";
 
 /** What the relay tells about, and the table that its ids are of. */
-const tables = { transactions: "transactions", balances: "accounts", events: "events", payments: "payments" } as const;
+const tables = {
+  transactions: "transactions",
+  balances: "accounts",
+  events: "events",
+  notifications: "notifications",
+  payments: "payments",
+} as const;
 export type EventKind = keyof typeof tables;
+
+/** Admins see the messages to others, and are not told of them. */
+const onlyOwn = "and user_id = (select app_hidden.current_user_id()) and body is not null";
 
 /** One row that something happened to, which the subscriber may see. */
 export interface LedgerEvent {
@@ -88,9 +97,10 @@ async function visibleIds(
   if (wanted.length === 0) return [];
   const { rows } = await withPgClient(pgSettings ?? null, (client) =>
     client.query<{ id: string }>({
-      name: `visible_${tables[kind]}`,
+      name: `visible_${kind}`,
       text: `select id from app_public.${tables[kind]}
-              where tenant_id = (select app_hidden.current_tenant_id()) and id = any ($1::uuid[])`,
+              where tenant_id = (select app_hidden.current_tenant_id()) and id = any ($1::uuid[])
+              ${kind === "notifications" ? onlyOwn : ""}`,
       values: [wanted],
     }),
   );

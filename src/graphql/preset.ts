@@ -20,10 +20,12 @@ import { InvitationsPlugin } from "./invitations.ts";
 import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
+import { NotificationsPlugin } from "./notifications.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import { PostTogetherPlugin } from "./post_together.ts";
+import { ReceiptsPlugin } from "./receipts.ts";
 import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
@@ -76,6 +78,8 @@ export const schemaPreset: GraphileConfig.Preset = {
     CounterpartiesPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    NotificationsPlugin,
+    ReceiptsPlugin,
     WebhooksPlugin,
     DescriptionsPlugin,
   ],

@@ -9,9 +9,9 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts, events, payments } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts || !events || !payments) {
-    throw new Error("The tables transactions, accounts, events and payments are not exposed.");
+  const { transactions, accounts, events, notifications, payments } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !events || !notifications || !payments) {
+    throw new Error("A table that is subscribed to is not exposed.");
   }
   return {
     typeDefs: gql`
@@ -39,6 +39,10 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         while no subscription is open is not told later: read \`events\` after the last number that came.
         """
         eventOccurred: EventOccurredEvent
+        """
+        Each message to the caller that is shown in the app, from now on.
+        """
+        notificationReceived: NotificationReceivedEvent
 
         """
         Each payment that moves from now on, soon after it did: one of them, or all that the caller sees. Moves in
@@ -83,6 +87,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
       }
 
       """
+      There is a message to the caller.
+      """
+      type NotificationReceivedEvent {
+        """
+        The message.
+        """
+        notification: Notification
+      }
+
+      """
       A payment moved.
       """
       type PaymentMovedEvent {
@@ -107,6 +121,10 @@ export const SubscriptionsPlugin = extendSchema((build) => {
             subscribePlan: () => listenTo("events"),
             plan: ($event: Step) => $event,
           },
+          notificationReceived: {
+            subscribePlan: () => listenTo("notifications"),
+            plan: ($event: Step) => $event,
+          },
           paymentMoved: {
             subscribePlan: (_$root, fieldArgs) => listenTo("payments", fieldArgs.getRaw("paymentId")),
             plan: ($event: Step) => $event,
@@ -116,6 +134,12 @@ export const SubscriptionsPlugin = extendSchema((build) => {
       EventOccurredEvent: {
         plans: {
           event: ($event) => events.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
+      NotificationReceivedEvent: {
+        plans: {
+          notification: ($event) =>
+            notifications.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
       TransactionPostedEvent: {

@@ -29,6 +29,25 @@ begin
 end
 $$;
 
+-- A payment with a fee of which a refund gave a part back, and vouchers of which one was redeemed in part.
+create function pg_temp.make_charges(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_paid uuid;
+  v_issue app_public.voucher_issue_result;
+begin
+  perform tests.as_tenant(v_tenant, format('select app_public.set_fee_schedule(%L)', jsonb_populate_record(
+    null::app_public.fee_schedule_input, jsonb_build_object('code', 'fee', 'payment_kind', 'transfer',
+      'currency', 'EUR', 'method', 'fixed', 'fixed_amount', 10, 'bearer', 'payer', 'refund_policy', 'proportional',
+      'beneficiary_account_id', tests.account(slug, 'sales')))));
+  v_paid := tests.pay(slug, tests.payment(slug, 'transfer', 'ann', 100, to_account => 'bob'));
+  perform tests.pay(slug, tests.payment(slug, 'refund', amount => 50, refund_of_id => v_paid));
+  perform tests.open_account(slug, 'vouchers', 'liability');
+  v_issue := tests.as_tenant(v_tenant, format(
+    'select app_public.issue_vouchers((app_public.create_voucher_campaign(%L, %L, %L, %L, %L)).id, 2, 100)', 'spring',
+    'Spring', tests.account(slug, 'cash'), tests.account(slug, 'vouchers'), tests.account(slug, 'sales')));
+  perform tests.as_tenant(v_tenant, format('select app_public.redeem_voucher(%L, %L, 40)',
+    (v_issue.vouchers[1]).code, tests.account(slug, 'bob')));
 -- Payments of every status, a part of one given back, and one that another person had to approve.
 create function pg_temp.make_payments(slug text) returns void language plpgsql as $$
 declare
@@ -110,6 +129,7 @@ begin
   perform tests.as_tenant(tests.tenant(slug), format($q$select app_public.add_set_to_set(
     (app_public.create_account_set('outer', 'x')).id, (app_public.create_account_set('inner', 'x')).id)$q$));
   perform pg_temp.make_approval(slug);
+  perform pg_temp.make_charges(slug);
   perform pg_temp.make_payments(slug);
   perform tests.as_tenant(
     tests.tenant(slug), $q$select app_public.set_kyc_level_limit(0, 'EUR', 1000000, 1000000, 1000000)$q$);
@@ -225,6 +245,17 @@ insert into breakage values
   ('transactions_without_approval', 'delete from proposal_decisions where tenant_id = :tenant'),
   ('transactions_without_approval',
     'update app_private.approval_thresholds set amount = 899 where tenant_id = :tenant'),
+  ('payment_charges_that_differ', 'update payment_charges set amount = amount + 1
+      where tenant_id = :tenant and refunded_number is null'),
+  ('payment_charges_that_differ', 'delete from payment_charges where tenant_id = :tenant'),
+  ('payment_charges_that_differ', 'update payment_charges set amount = 11
+      where tenant_id = :tenant and refunded_number is not null'),
+  ('vouchers_that_differ', 'update vouchers set rest_amount = rest_amount - 1 where tenant_id = :tenant'),
+  ('vouchers_that_differ', 'delete from vouchers where tenant_id = :tenant and rest_amount = 100'),
+  ('vouchers_that_differ', 'update voucher_moves set transaction_id = :t
+      where tenant_id = :tenant and kind = ''redeemed'''),
+  ('vouchers_that_differ', 'update account_balances b set posted_debits = b.posted_debits + 1
+      from voucher_campaigns c where c.liability_account_id = b.account_id and c.tenant_id = :tenant'),
   ('payments_unlike_their_transactions',
     'update payments set amount = amount + 1 where tenant_id = :tenant and status = ''submitted'''),
   ('payments_unlike_their_transactions',
