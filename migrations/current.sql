@@ -1,11 +1,63 @@
 -- The migration being written. See migrations/README.md.
 
+---- payments ----
+
+create type app_public.payment_input as (
+  kind app_public.payment_kind,
+  account_id uuid,
+  to_account_id uuid,
+  amount app_public.amount,
+  currency text,
+  provider_code text,
+  counterparty_id uuid,
+  refund_of_id uuid,
+  reference text,
+  description text,
+  metadata jsonb,
+  idempotency_key text,
+  execute_at timestamptz,
+  expires_at timestamptz
+);
+
+-- What is to be given up, in the order in which it is.
+create index payments_expires_at_idx on app_public.payments (tenant_id, expires_at)
+  where expires_at is not null and status in ('requested', 'reserved');
+
+-- Once it was handed to a provider, only the provider ends it.
+delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
+
+alter table app_public.payments
+  add column needs_approval boolean not null default false,
+  add constraint payments_approval_is_asked_for_by_somebody check (not needs_approval or created_by is not null),
+  add constraint payments_created_by_key unique (tenant_id, id, created_by);
+create index payments_needs_approval_idx on app_public.payments (tenant_id, id) where needs_approval;
+
+-- What another person has decided about a payment that needed it.
+create table app_public.payment_decisions (
+  tenant_id integer not null,
+  payment_id uuid not null,
+  created_by uuid not null,
+  is_approved boolean not null,
+  decided_at timestamptz not null default clock_timestamp(),
+  decided_by uuid not null,
+  reason text,
+  constraint payment_decisions_pkey primary key (tenant_id, payment_id),
+  constraint payment_decisions_payment_id_fkey foreign key (tenant_id, payment_id, created_by)
+    references app_public.payments (tenant_id, id, created_by) on delete restrict,
+  constraint payment_decisions_decided_by_fkey foreign key (tenant_id, decided_by)
+    references app_public.memberships on delete restrict,
+  constraint payment_decisions_nobody_decides_their_own check (decided_by <> created_by),
+  constraint payment_decisions_rejection_has_a_reason check (is_approved = (reason is null)),
+  constraint payment_decisions_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index payment_decisions_decided_by_idx on app_public.payment_decisions (tenant_id, decided_by);
+
 ---- words ----
 -- Codes of refusals may hold letters.
 alter table app_public.refusals drop constraint if exists refusals_code_is_of_class_lg;
 alter table app_public.refusals
   add constraint refusals_code_is_of_class_lg check (code ~ '^LG[1-9][0-9A-Z]{2}$');
---!include errors/refusals.sql
 
 ---- webhooks ----
 
@@ -125,123 +177,6 @@ create table app_public.webhook_deliveries (
 create index webhook_deliveries_endpoint_id_idx
   on app_public.webhook_deliveries (tenant_id, endpoint_id, event_number, attempt);
 create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries (event_kind);
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include audit/security_event_kinds.sql
---!include encryption/encrypted_columns.sql
---!include audit/exceptions.sql
---!include events/event_kinds.sql
---!include events/relay_events.sql
---!include events/wake_consumers.sql
---!include webhooks/wake_webhooks.sql
---!include webhooks/lock_webhook_endpoint.sql
---!include webhooks/create_webhook_endpoint.sql
---!include webhooks/update_webhook_endpoint.sql
---!include webhooks/rotate_webhook_secret.sql
---!include webhooks/set_webhook_endpoint_status.sql
---!include webhooks/send_test_event.sql
---!include webhooks/redeliver_webhook_events.sql
---!include webhooks/next_webhook_event.sql
---!include webhooks/webhook_body.sql
---!include webhooks/take_webhook_delivery.sql
---!include webhooks/record_webhook_delivery.sql
---!include webhooks/housekeeping.sql
---!include events/prune_events.sql
---!include events/access.sql
---!include webhooks/append_only.sql
---!include webhooks/access.sql
---!include webhooks/comments.sql
---!include checks/event_streams_with_gaps.sql
---!include checks/events_of_missing_transactions.sql
---!include checks/outbox_rows_left_behind.sql
---!include checks/webhook_positions_out_of_range.sql
-
---!include access/row_level_security.sql
---!include audit/triggers.sql
-
----- payments ----
-
-create type app_public.payment_input as (
-  kind app_public.payment_kind,
-  account_id uuid,
-  to_account_id uuid,
-  amount app_public.amount,
-  currency text,
-  provider_code text,
-  counterparty_id uuid,
-  refund_of_id uuid,
-  reference text,
-  description text,
-  metadata jsonb,
-  idempotency_key text,
-  execute_at timestamptz,
-  expires_at timestamptz
-);
-
--- What is to be given up, in the order in which it is.
-create index payments_expires_at_idx on app_public.payments (tenant_id, expires_at)
-  where expires_at is not null and status in ('requested', 'reserved');
-
--- Once it was handed to a provider, only the provider ends it.
-delete from app_private.payment_moves_allowed where (from_status, to_status) = ('submitted', 'expired');
-
-alter table app_public.payments
-  add column needs_approval boolean not null default false,
-  add constraint payments_approval_is_asked_for_by_somebody check (not needs_approval or created_by is not null),
-  add constraint payments_created_by_key unique (tenant_id, id, created_by);
-create index payments_needs_approval_idx on app_public.payments (tenant_id, id) where needs_approval;
-
--- What another person has decided about a payment that needed it.
-create table app_public.payment_decisions (
-  tenant_id integer not null,
-  payment_id uuid not null,
-  created_by uuid not null,
-  is_approved boolean not null,
-  decided_at timestamptz not null default clock_timestamp(),
-  decided_by uuid not null,
-  reason text,
-  constraint payment_decisions_pkey primary key (tenant_id, payment_id),
-  constraint payment_decisions_payment_id_fkey foreign key (tenant_id, payment_id, created_by)
-    references app_public.payments (tenant_id, id, created_by) on delete restrict,
-  constraint payment_decisions_decided_by_fkey foreign key (tenant_id, decided_by)
-    references app_public.memberships on delete restrict,
-  constraint payment_decisions_nobody_decides_their_own check (decided_by <> created_by),
-  constraint payment_decisions_rejection_has_a_reason check (is_approved = (reason is null)),
-  constraint payment_decisions_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
-);
-
-create index payment_decisions_decided_by_idx on app_public.payment_decisions (tenant_id, decided_by);
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include payments/payment_moves_allowed.sql
---!include payments/move_payment.sql
---!include payments/may_pay_with.sql
---!include payments/payment_fingerprint.sql
---!include payments/payment_route.sql
---!include payments/payment_of_input.sql
---!include payments/payment_postings.sql
---!include payments/post_for_payment.sql
---!include payments/reserve_payment.sql
---!include payments/submit_payment.sql
---!include payments/settle_payment.sql
---!include payments/release_payment.sql
---!include payments/return_payment.sql
---!include payments/reroute_payment.sql
---!include payments/expire_payments.sql
---!include payments/insert_payment.sql
---!include payments/create_payment.sql
---!include payments/tg_payments__keep.sql
---!include payments/refuse_payment_transactions.sql
---!include payments/access.sql
---!include payments/comments.sql
---!include ledger/authorize_posting.sql
---!include ledger/post_pending_transaction.sql
---!include ledger/void_pending_transaction.sql
---!include ledger/reverse_transaction.sql
---!include access/partner.sql
---!include access/row_level_security.sql
---!include audit/triggers.sql
 
 ---- reconciliation ----
 
@@ -717,160 +652,6 @@ create type app_public.break_total as (
   amount app_public.amount
 );
 
----- words ----
-
----- webhooks ----
-
--- The outbox is a queue: what is in it was committed, and is taken in the order in which it was put in. A number
--- of a sequence keeps that order where a clock that is set back does not.
-alter table app_private.outbox add column number bigint generated always as identity;
-alter table app_private.outbox drop constraint outbox_pkey;
-alter table app_private.outbox add constraint outbox_pkey primary key (tenant_id, number);
-drop index app_private.outbox_xact_id_idx;
-alter table app_private.outbox drop column xact_id;
-
--- The last number that was removed because it was old.
-alter table app_private.event_streams add column pruned_number bigint not null default 0;
-alter table app_private.event_streams add constraint event_streams_pruned_number_was_reached
-  check (pruned_number between 0 and last_number);
-
--- A reader of some kinds finds its next event without reading those between.
-drop index app_public.events_kind_idx;
-create index events_kind_idx on app_public.events (kind, tenant_id, number);
-
-create type app_public.webhook_endpoint_status as enum ('enabled', 'disabled', 'archived');
-create type app_public.webhook_disabling_reason as enum ('by_hand', 'failing', 'gone');
-
--- Where a tenant wants to hear of events.
-create table app_public.webhook_endpoints (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  url text not null,
-  description text,
-  event_kinds text[] not null,
-  status app_public.webhook_endpoint_status not null default 'enabled',
-  disabled_because app_public.webhook_disabling_reason,
-  disabled_at timestamptz,
-  created_by uuid not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint webhook_endpoints_pkey primary key (tenant_id, id),
-  constraint webhook_endpoints_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint webhook_endpoints_created_by_fkey foreign key (created_by)
-    references app_public.users on delete restrict,
-  constraint webhook_endpoints_url_is_http check (url ~ '^https?://[^[:space:][:cntrl:]]+$'),
-  constraint webhook_endpoints_url_is_at_most_2000_characters check (length(url) <= 2000),
-  constraint webhook_endpoints_description_is_1_to_1000_characters check (length(description) between 1 and 1000),
-  constraint webhook_endpoints_event_kinds_are_1_to_100 check (
-    array_ndims(event_kinds) = 1 and cardinality(event_kinds) between 1 and 100
-    and array_position(event_kinds, null) is null),
-  constraint webhook_endpoints_disabled_for_a_reason check (
-    (status = 'disabled') = (disabled_because is not null) and (status = 'disabled') = (disabled_at is not null))
-);
-
-create index webhook_endpoints_created_by_idx on app_public.webhook_endpoints (created_by);
-
--- How far an endpoint has come, and who is telling it. Apart from the endpoint, for it changes with every event.
-create table app_public.webhook_positions (
-  tenant_id integer not null,
-  endpoint_id uuid not null,
-  number bigint not null,
-  attempts integer not null default 0,
-  failing_since timestamptz,
-  next_attempt_at timestamptz,
-  delivered_at timestamptz,
-  lease_id uuid,
-  lease_expires_at timestamptz,
-  constraint webhook_positions_pkey primary key (tenant_id, endpoint_id),
-  constraint webhook_positions_endpoint_id_fkey foreign key (tenant_id, endpoint_id)
-    references app_public.webhook_endpoints on delete restrict,
-  constraint webhook_positions_number_is_not_negative check (number >= 0),
-  constraint webhook_positions_attempts_is_not_negative check (attempts >= 0),
-  constraint webhook_positions_lease_has_an_end check ((lease_id is null) = (lease_expires_at is null))
-) with (fillfactor = 70);
-
--- What deliveries are signed with: one that counts for good, and while it is rotated the one before.
-create table app_private.webhook_secrets (
-  tenant_id integer not null,
-  id uuid not null,
-  endpoint_id uuid not null,
-  secret_ciphertext bytea not null,
-  created_at timestamptz not null default now(),
-  expires_at timestamptz,
-  constraint webhook_secrets_pkey primary key (tenant_id, id),
-  constraint webhook_secrets_endpoint_id_fkey foreign key (tenant_id, endpoint_id)
-    references app_public.webhook_endpoints on delete restrict
-);
-
-create index webhook_secrets_endpoint_id_idx on app_private.webhook_secrets (tenant_id, endpoint_id);
-
-create type app_public.webhook_delivery_outcome as enum ('delivered', 'failed');
-
--- Each attempt to tell an endpoint of an event.
-create table app_public.webhook_deliveries (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  endpoint_id uuid not null,
-  event_number bigint not null,
-  event_id uuid not null,
-  event_kind text not null,
-  attempt integer not null,
-  outcome app_public.webhook_delivery_outcome not null,
-  status_code integer,
-  error text,
-  answer text,
-  duration_ms integer not null,
-  next_attempt_at timestamptz,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint webhook_deliveries_pkey primary key (tenant_id, id),
-  constraint webhook_deliveries_endpoint_id_fkey foreign key (tenant_id, endpoint_id)
-    references app_public.webhook_endpoints on delete restrict,
-  constraint webhook_deliveries_event_kind_fkey foreign key (event_kind)
-    references app_public.event_kinds on delete restrict,
-  constraint webhook_deliveries_attempt_is_positive check (attempt > 0),
-  constraint webhook_deliveries_error_is_at_most_500_characters check (length(error) <= 500),
-  constraint webhook_deliveries_answer_is_at_most_1024_characters check (length(answer) <= 1024),
-  constraint webhook_deliveries_duration_ms_is_not_negative check (duration_ms >= 0)
-);
-
-create index webhook_deliveries_endpoint_id_idx
-  on app_public.webhook_deliveries (tenant_id, endpoint_id, event_number, attempt);
-create index webhook_deliveries_event_kind_idx on app_public.webhook_deliveries (event_kind);
-
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include events/event_kinds.sql
---!include audit/exceptions.sql
---!include reconciliation/reference_key.sql
---!include reconciliation/lock_reconciled_account.sql
---!include reconciliation/matching_rules.sql
---!include reconciliation/expect_payment.sql
---!include reconciliation/import_statement.sql
---!include reconciliation/collect_clearing_items.sql
---!include reconciliation/open_sides.sql
---!include reconciliation/find_matches.sql
---!include reconciliation/move_suspense.sql
---!include reconciliation/settle_by_statement.sql
---!include reconciliation/confirm_matches.sql
---!include reconciliation/decide_match.sql
---!include reconciliation/match_by_hand.sql
---!include reconciliation/propose_write_off.sql
---!include reconciliation/reconciliation_breaks.sql
---!include reconciliation/reconciliation_report.sql
---!include reconciliation/statement.sql
---!include reconciliation/append_only.sql
---!include reconciliation/access.sql
---!include reconciliation/comments.sql
---!include approvals/approve_proposal.sql
---!include checks/clearing_accounts_that_differ.sql
---!include checks/reconciled_amounts_that_differ.sql
---!include checks/statements_that_do_not_add_up.sql
---!include checks/suspense_accounts_that_differ.sql
---!include access/row_level_security.sql
---!include audit/triggers.sql
-
 ---- posting together ----
 drop function app_private.post_batch(
   app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
@@ -1158,38 +939,6 @@ create type app_private.settlement_step as (
   refund_of_id uuid,
   refund_of_provider_reference text
 );
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include audit/security_event_kinds.sql
---!include events/event_kinds.sql
---!include jobs/bury_jobs.sql
---!include jobs/dead_workers.sql
---!include settlement/settings.sql
---!include settlement/dead_letters.sql
---!include settlement/circuit_breakers.sql
---!include settlement/trip_circuit_breaker.sql
---!include settlement/reset_circuit_breaker.sql
---!include settlement/route_payment.sql
---!include payments/payment_of_input.sql
---!include settlement/attempts.sql
---!include settlement/record_settlement.sql
---!include settlement/apply_provider_answer.sql
---!include settlement/take_settlement.sql
---!include settlement/payments_without_a_job.sql
---!include settlement/rerun_dead_letter.sql
---!include settlement/discard_dead_letter.sql
---!include settlement/settings_of_providers.sql
---!include settlement/routing_rules.sql
---!include settlement/default_error_policies.sql
---!include settlement/metrics.sql
---!include settlement/access.sql
---!include settlement/comments.sql
---!include checks/payment_attempts_that_do_not_fit.sql
---!include checks/payments_without_a_job.sql
---!include audit/exceptions.sql
---!include access/row_level_security.sql
---!include audit/triggers.sql
 
 ---- fees ----
 
@@ -1778,6 +1527,26 @@ create type app_public.voucher_redemption as (
 --!include settlement/access.sql
 --!include settlement/comments.sql
 --!include approvals/approve_proposal.sql
+--!include reconciliation/reference_key.sql
+--!include reconciliation/lock_reconciled_account.sql
+--!include reconciliation/matching_rules.sql
+--!include reconciliation/expect_payment.sql
+--!include reconciliation/import_statement.sql
+--!include reconciliation/collect_clearing_items.sql
+--!include reconciliation/open_sides.sql
+--!include reconciliation/find_matches.sql
+--!include reconciliation/move_suspense.sql
+--!include reconciliation/settle_by_statement.sql
+--!include reconciliation/confirm_matches.sql
+--!include reconciliation/decide_match.sql
+--!include reconciliation/match_by_hand.sql
+--!include reconciliation/propose_write_off.sql
+--!include reconciliation/reconciliation_breaks.sql
+--!include reconciliation/reconciliation_report.sql
+--!include reconciliation/statement.sql
+--!include reconciliation/append_only.sql
+--!include reconciliation/access.sql
+--!include reconciliation/comments.sql
 --!include fees/round_ratio.sql
 --!include fees/account_sets_above.sql
 --!include fees/fee_amount.sql
@@ -1818,6 +1587,10 @@ create type app_public.voucher_redemption as (
 --!include checks/transactions_without_approval.sql
 --!include checks/vouchers_that_differ.sql
 --!include checks/webhook_positions_out_of_range.sql
+--!include checks/clearing_accounts_that_differ.sql
+--!include checks/reconciled_amounts_that_differ.sql
+--!include checks/statements_that_do_not_add_up.sql
+--!include checks/suspense_accounts_that_differ.sql
 --!include access/partner.sql
 --!include identity/attempts.sql
 --!include audit/exceptions.sql
