@@ -36,6 +36,8 @@ import { sendLater } from "./identity/tools.ts";
 import { type FindWords, type Mail, type Mailer, type MailWords, missingMailer, smtpMailer } from "./mailer.ts";
 import { smtpTransport } from "./notifications/email.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
+import { postTogether } from "./posting/post_together.ts";
+import { makePostingQueue } from "./posting/queue.ts";
 import { makeReceiptLinks } from "./receipts/links.ts";
 
 /** A part of the process that runs until it is stopped. */
@@ -111,10 +113,16 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
   const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
+  const postings = makePostingQueue({
+    post: postTogether(pool),
+    maxBatch: 100,
+    maxBatches: Math.max(2, Math.floor(config.apiPoolSize / 2)),
+    maxWaiting: config.postingQueue,
+  });
   const outbound = { allowPrivate: config.webhooksAllowPrivate };
   const sendMail = (mail: Mail): void => sendLater({ mailer, log }, mail);
   const receiptLinks = makeReceiptLinks({ secret: config.jwtSecret, publicUrl: config.publicUrl });
-  const services = { fieldKeys: config.fieldKeys, outbound, identity, sendMail, receiptLinks };
+  const services = { fieldKeys: config.fieldKeys, outbound, identity, postings, sendMail, receiptLinks };
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -150,6 +158,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     refusals,
     rateLimits,
     operationRules,
+    postings,
     receiptLinks,
     metrics,
     recorder,

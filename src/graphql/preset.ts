@@ -10,6 +10,7 @@ import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connecti
 import { AggregatesPlugin } from "./aggregates.ts";
 import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
+import { CounterpartiesPlugin } from "./counterparties.ts";
 import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
@@ -23,6 +24,7 @@ import { NotificationsPlugin } from "./notifications.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
+import { PostTogetherPlugin } from "./post_together.ts";
 import { ReceiptsPlugin } from "./receipts.ts";
 import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
@@ -67,11 +69,13 @@ export const schemaPreset: GraphileConfig.Preset = {
     PagesPlugin,
     TenantFreeNodeIdsPlugin,
     ResultRelationsPlugin,
+    PostTogetherPlugin,
     InvitationsPlugin,
     IdentityPlugin,
     ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CounterpartiesPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
     NotificationsPlugin,

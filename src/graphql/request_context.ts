@@ -4,6 +4,8 @@ import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Mail } from "../mailer.ts";
+import type { Posted } from "../posting/post_together.ts";
+import type { PostingQueue } from "../posting/queue.ts";
 import type { ReceiptLinks } from "../receipts/links.ts";
 
 declare global {
@@ -41,6 +43,7 @@ export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
   outbound: TargetOptions;
   identity: Identity;
+  postings: PostingQueue<Posted>;
   sendMail: (mail: Mail) => void;
   receiptLinks: ReceiptLinks;
 }
@@ -55,6 +58,7 @@ export interface RequestContext {
   fieldKeys: KeyProvider;
   outbound: TargetOptions;
   identity: Identity;
+  postings: PostingQueue<Posted>;
   sendMail: (mail: Mail) => void;
   receiptLinks: ReceiptLinks;
   caller: Caller;
@@ -64,13 +68,14 @@ export interface RequestContext {
 export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
 export function makeRequestContext(options: RequestContextOptions): RequestContext {
-  const { fieldKeys, outbound, identity, sendMail, receiptLinks, ...caller } = options;
+  const { fieldKeys, outbound, identity, postings, sendMail, receiptLinks, ...caller } = options;
   return {
     tenantId: caller.claims?.tenantId ?? null,
     userId: caller.claims?.userId ?? null,
     fieldKeys,
     outbound,
     identity,
+    postings,
     sendMail,
     receiptLinks,
     caller,
