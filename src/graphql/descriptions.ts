@@ -116,7 +116,6 @@ const argumentTexts: Record<string, string> = {
   approvalAmount: "From this sum of debits on, in minor units, another person must approve; nobody if null.",
   secondFactorAmount: "From this sum of debits on, in minor units, a fresh second factor is needed; none if null.",
   "setCustomerDetails.userId": "The id of the customer; the caller if left out.",
-  paymentId: "The id of the payment.",
   "markNotificationsRead.ids": "The ids of the messages; all of them if left out.",
   unreadOnly: "Leave out those that were read.",
   "resetNotificationTemplate.kind": "The kind of message.",
