@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { deliverToEndpoint } from "../../../src/webhooks/deliver.ts";
 import { fieldKeys } from "../../support/field_keys.ts";
-import { queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
+import { noProvider, queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
 import { mustPost, openAccounts, openTenant, transfer } from "../../support/ledger.ts";
 import { relayAll } from "../../support/relay.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
@@ -470,7 +470,7 @@ describe("a worker", () => {
     await happen(1);
     await relayAll(worker);
     const { makeTask } = await import("../../../tasks/webhooks/deliver.ts");
-    const task = makeTask({ config: { ...config, workerConcurrency: 4 } });
+    const task = makeTask({ config: { ...config, workerConcurrency: 4 }, findPaymentProvider: noProvider });
     const { promise, resolve } = Promise.withResolvers<void>();
     receiver.answerWith((response) => void promise.then(() => response.writeHead(204).end()));
     const helpers = { query: worker.query.bind(worker), logger: console, abortSignal: undefined } as never;

@@ -6,6 +6,7 @@
 begin;
 select plan(100);
 select plan(92);
+select plan(102);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -83,6 +84,9 @@ begin
   perform tests.become('accountant', v_tenant, tests.user_id('zoe'));
   perform app_public.approve_payment(v_id);
   perform tests.become_superuser();
+end
+$$;
+
 -- A payment that settled at the second attempt.
 create function pg_temp.make_settlement(slug text) returns void language plpgsql as $$
 declare
@@ -303,7 +307,7 @@ insert into breakage values
       values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
   ('event_streams_with_gaps',
     'update app_private.event_streams set last_number = last_number + 1 where tenant_id = :tenant'),
-  ('event_streams_with_gaps', 'update events set number = number + 5 where tenant_id = :tenant and number = 2'),
+  ('event_streams_with_gaps', 'update events set number = number + 500 where tenant_id = :tenant and number = 2'),
   ('event_streams_with_gaps', 'delete from events where tenant_id = :tenant and number = 1'),
   ('event_streams_with_gaps', 'delete from app_private.event_streams where tenant_id = :tenant'),
   ('events_of_missing_transactions',
@@ -311,7 +315,7 @@ insert into breakage values
   ('outbox_rows_left_behind',
     'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
       values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
-  ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 1 where tenant_id = :tenant');
+  ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$
