@@ -51,7 +51,7 @@ test("they say what the page says", () => {
   expect(all.unreadNotificationCount).toBe(1);
   expect(all.ownNotifications.nodes).toMatchObject([{ kind: "payment.settled", subject: "Payment made" }]);
   expect(all.markNotificationsRead).toEqual({ count: 1 });
-  expect(all.receipts.nodes).toMatchObject([{ number: null, payment: { amount: "1234", currency: "USD" } }]);
+  expect(all.receipts.nodes).toMatchObject([{ number: null, payment: { amountFormatted: "12.34", currencyCode: "USD" } }]);
   expect(all.receipts.nodes[0].pdfSha256).toMatch(/^[0-9a-f]{64}$/);
 });
 
