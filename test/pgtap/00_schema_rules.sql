@@ -216,6 +216,7 @@ insert into granted values
   ('execute', 'app_private.release_webhook_endpoint', 'worker'),
   ('execute', 'app_private.remove_old_rate_limit_counters', 'worker'),
   ('execute', 'app_private.replace_ciphertexts', 'worker'),
+  ('execute', 'app_private.requeue_notification', 'worker'),
   ('execute', 'app_private.retire_audit_partition', 'worker'),
   ('execute', 'app_private.return_by_statement', 'worker'),
   ('execute', 'app_private.seal', 'worker'),
