@@ -1114,6 +1114,37 @@ create table app_public.merchant_settlement_lines (
     case kind
       when 'payout_failed' then version is null and transaction_id is null and payment_id is not null
       else num_nonnulls(version, transaction_id) = 2
+    end
+  )
+);
+
+-- A posting is settled once, and a payout that failed is taken back once.
+create unique index merchant_settlement_lines_version_key
+  on app_public.merchant_settlement_lines (tenant_id, merchant_id, version) where version is not null;
+create unique index merchant_settlement_lines_failed_key
+  on app_public.merchant_settlement_lines (tenant_id, payment_id) where kind = 'payout_failed';
+create index merchant_settlement_lines_merchant_id_idx
+  on app_public.merchant_settlement_lines (tenant_id, merchant_id);
+create index merchant_settlement_lines_transaction_id_idx
+  on app_public.merchant_settlement_lines (tenant_id, transaction_id) where transaction_id is not null;
+create index merchant_settlement_lines_payment_id_idx
+  on app_public.merchant_settlement_lines (tenant_id, payment_id) where payment_id is not null;
+
+create type app_public.merchant_input as (
+  code text,
+  name text,
+  account_id uuid,
+  provider_code text,
+  counterparty_id uuid,
+  schedule app_public.settlement_schedule,
+  weekday integer,
+  time_zone text,
+  cut_off_minutes integer,
+  minimum_payout app_public.amount,
+  hold_days integer,
+  is_enabled boolean
+);
+
 ---- reconciliation ----
 
 create type app_public.statement_format as enum ('camt', 'csv', 'report');
@@ -1302,31 +1333,6 @@ create table app_public.entry_positions (
   )
 );
 
--- A posting is settled once, and a payout that failed is taken back once.
-create unique index merchant_settlement_lines_version_key
-  on app_public.merchant_settlement_lines (tenant_id, merchant_id, version) where version is not null;
-create unique index merchant_settlement_lines_failed_key
-  on app_public.merchant_settlement_lines (tenant_id, payment_id) where kind = 'payout_failed';
-create index merchant_settlement_lines_merchant_id_idx
-  on app_public.merchant_settlement_lines (tenant_id, merchant_id);
-create index merchant_settlement_lines_transaction_id_idx
-  on app_public.merchant_settlement_lines (tenant_id, transaction_id) where transaction_id is not null;
-create index merchant_settlement_lines_payment_id_idx
-  on app_public.merchant_settlement_lines (tenant_id, payment_id) where payment_id is not null;
-
-create type app_public.merchant_input as (
-  code text,
-  name text,
-  account_id uuid,
-  provider_code text,
-  counterparty_id uuid,
-  schedule app_public.settlement_schedule,
-  weekday integer,
-  time_zone text,
-  cut_off_minutes integer,
-  minimum_payout app_public.amount,
-  hold_days integer,
-  is_enabled boolean
 create index entry_positions_open_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
   where not is_placed or suspense_amount > 0;
 
@@ -1990,12 +1996,6 @@ create table app_public.receipt_pdfs (
 --!include vouchers/keep_vouchers.sql
 --!include vouchers/access.sql
 --!include vouchers/comments.sql
---!include merchants/set_merchant.sql
---!include merchants/settle_merchant.sql
---!include merchants/keep_settlements.sql
---!include merchants/access.sql
---!include merchants/comments.sql
---!include checks/merchant_settlements_that_differ.sql
 --!include checks/event_streams_with_gaps.sql
 --!include checks/events_of_missing_transactions.sql
 --!include checks/payment_attempts_that_do_not_fit.sql
@@ -2004,6 +2004,12 @@ create table app_public.receipt_pdfs (
 --!include checks/payments_unlike_their_moves.sql
 --!include checks/payments_unlike_their_transactions.sql
 --!include checks/payments_without_approval.sql
+--!include merchants/set_merchant.sql
+--!include merchants/settle_merchant.sql
+--!include merchants/keep_settlements.sql
+--!include merchants/access.sql
+--!include merchants/comments.sql
+--!include checks/merchant_settlements_that_differ.sql
 --!include checks/payment_charges_that_differ.sql
 --!include checks/receipt_numbers_with_gaps.sql
 --!include checks/receipts_that_do_not_fit.sql
