@@ -104,6 +104,26 @@ begin
 end
 $$;
 
+-- A merchant who was settled for yesterday, with what came since: it is made to wait for less than no day.
+create function pg_temp.make_merchant(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_id uuid;
+begin
+  perform tests.open_account(slug, 'shop', 'liability');
+  insert into app_public.counterparties (tenant_id, id, name) values (v_tenant, tests.user_id('shop bank'), 'Shop Ltd');
+  v_id := tests.as_tenant(v_tenant, format('select (app_public.set_merchant(%L)).id', jsonb_populate_record(
+    null::app_public.merchant_input, jsonb_build_object('code', 'shop', 'account_id', tests.account(slug, 'shop'),
+      'provider_code', 'bank', 'counterparty_id', tests.user_id('shop bank'), 'time_zone', 'UTC'))));
+  perform tests.pay(slug, tests.payment(slug, 'transfer', 'ann', 30, to_account => 'shop'));
+  perform set_config('session_replication_role', 'replica', true);
+  alter table app_public.merchants drop constraint if exists merchants_hold_days_is_0_to_365;
+  update app_public.merchants set settled_through = settled_through - 1, hold_days = -3 where id = v_id;
+  perform set_config('session_replication_role', 'origin', true);
+  perform app_private.settle_merchant(v_tenant, v_id);
+end
+$$;
+
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
 declare
@@ -142,6 +162,7 @@ begin
   perform tests.as_tenant(tests.tenant(slug), $q$select app_hidden.create_webhook_endpoint(
     uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform pg_temp.make_settlement(slug);
+  perform pg_temp.make_merchant(slug);
   perform app_private.velocity_ceilings(
     tests.tenant(slug), array[tests.account(slug, 'ann'), tests.account(slug, 'bob')], now());
 end
@@ -249,6 +270,15 @@ insert into breakage values
   ('transactions_without_approval', 'delete from proposal_decisions where tenant_id = :tenant'),
   ('transactions_without_approval',
     'update app_private.approval_thresholds set amount = 899 where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update merchant_settlement_lines set gross_amount = gross_amount + 1,
+      amount = amount + 1 where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'delete from merchant_settlement_lines where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update merchant_settlement_lines set version = version + 100
+      where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update merchant_settlements set last_version = last_version + 100,
+      number = number + 1 where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update payments p set amount = p.amount + 1
+      from merchant_settlements s where s.payment_id = p.id and s.tenant_id = :tenant'),
   ('payment_charges_that_differ', 'update payment_charges set amount = amount + 1
       where tenant_id = :tenant and refunded_number is null'),
   ('payment_charges_that_differ', 'delete from payment_charges where tenant_id = :tenant'),
