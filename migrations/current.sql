@@ -1156,7 +1156,7 @@ create type app_public.matching_rule_kind as enum (
 );
 create type app_public.match_status as enum ('proposed', 'confirmed', 'rejected');
 create type app_public.break_kind as enum (
-  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs'
+  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs', 'provider_differs'
 );
 create type app_public.break_age as enum ('days_0_to_1', 'days_2_to_7', 'days_8_to_30', 'days_over_30');
 create type app_public.statement_entry_status as enum ('imported', 'unmatched', 'proposed', 'matched', 'written_off');
