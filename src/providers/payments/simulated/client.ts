@@ -68,6 +68,11 @@ export function simulatedProvider(options: SimulatedProviderOptions): PaymentPro
     },
     verifySignature: (message, now) => isSignedMessage(webhookSecrets, message, now),
     parseWebhook: parseSimulatedMessage,
+    fetchReport: async () => {
+      const { status, body } = await call("/report");
+      if (status !== 200) throw refused(status, body);
+      return Buffer.from(JSON.stringify(body));
+    },
   };
 }
 
