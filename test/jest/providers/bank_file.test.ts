@@ -235,7 +235,7 @@ describe("a file", () => {
       transfer({ amount: "5", text: undefined }),
       transfer({ currency: "USD", counterparty: { name: "Bob", account: "12-345", bic: "CHASUS33" } }),
     ];
-      for (const request of requests) await bank.submit(request);
+    for (const request of requests) await bank.submit(request);
     await write();
     expect(filesIn(outbox())).toEqual(["bank-00000001.xml"]);
     expect(filesIn(join(folder, slug, "bank", "ready"))).toEqual([]);
@@ -345,10 +345,10 @@ describe("a file", () => {
     await makeProvider(owner, tenantId, { code: "aaa", kind: "bank_file", currency: "USD", settings });
     const other = await findProvider({ tenantId, code: "aaa" });
     await other.submit(transfer());
-    await owner.query(
-      "update app_public.payment_providers set settings = '{\"batchMinutes\": \"soon\"}' where tenant_id = $1 and code = 'aaa'",
-      [tenantId],
-    );
+    await owner.query("update app_public.payment_providers set settings = $2 where tenant_id = $1 and code = 'aaa'", [
+      tenantId,
+      { batchMinutes: "soon" },
+    ]);
     const problems: string[] = [];
     await write(undefined, problems);
     expect(problems).toEqual([expect.stringContaining("aaa")]);
