@@ -13,6 +13,7 @@ import {
   isListType,
   isNonNullType,
 } from "graphql";
+import { actAs, staff } from "../../support/session.ts";
 import { makeProvider } from "../../support/payments.ts";
 import { bootApi, type Caller, postMutation, transfer } from "../api/_api.ts";
 
@@ -27,6 +28,19 @@ const attacker = { tenant: otherBooks.tenant } as const;
 const schema = buildClientSchema(await api.get(getIntrospectionQuery()));
 const ids = new Map<string, string>();
 const nodeIds: string[] = [];
+
+/** What makes a row of each kind that payments are charged by or vouchers are; $1 is cash, $2 sales, $3 the campaign. */
+const charged: Record<string, string> = {
+  schedule: `select id from app_public.set_fee_schedule(jsonb_populate_record(null::app_public.fee_schedule_input,
+    jsonb_build_object('code', 'secret', 'payment_kind', 'transfer', 'currency', 'USD', 'method', 'fixed',
+      'fixed_amount', 1, 'bearer', 'payer', 'bearer_id', $1::uuid, 'beneficiary_account_id', $2::uuid)))`,
+  split: `select id from app_public.set_split_rule('secret', 'USD',
+    array[row($1::uuid, null, null)::app_public.split_share_input])`,
+  campaign: `select id from app_public.create_voucher_campaign('secret', 'Secret', $1, (
+    select id from app_public.open_account(code => 'debts', name => 'x', type => 'liability', currency => 'USD')), $2)`,
+  issue: `select issue_id as id from app_public.issue_vouchers($3, 1, 1 + 0 * length($1::text || $2::text))`,
+  voucher: "select id from app_public.vouchers where issue_id = (select max(id::text)::uuid from app_public.voucher_issues)",
+};
 
 beforeAll(async () => {
   const post = async (more: object): Promise<string> => {
@@ -87,6 +101,11 @@ beforeAll(async () => {
       [books.tenant],
     );
     ids.set("letter", settlement.rows[0]?.letter ?? "").set("rule", settlement.rows[0]?.rule ?? "");
+    await actAs(client, { tenantId: books.tenant, role: "admin", userId: staff });
+    for (const [kind, text] of Object.entries(charged)) {
+      const { rows } = await client.query<{ id: string }>(text, [books.cash, books.sales, ids.get("campaign")].slice(0, Number(/.*\$(\d)/s.exec(text)?.[1])));
+      ids.set(kind, rows[0]?.id ?? "");
+    }
   });
   ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
