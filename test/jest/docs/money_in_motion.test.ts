@@ -31,7 +31,8 @@ beforeAll(async () => {
     await actAs(client, { tenantId: api.books.tenant, role: "admin", userId: staff });
     for (const [name, type] of Object.entries(types)) {
       const { rows } = await client.query<{ id: string }>(
-        "select id from app_public.open_account(code => $1, name => $1, type => $2::app_public.account_type, currency => 'USD')",
+        `select id from app_public.open_account(
+           code => $1, name => $1, type => $2::app_public.account_type, currency => 'USD')`,
         [name, type],
       );
       ids.set(name, rows[0]?.id ?? "");

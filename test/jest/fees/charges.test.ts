@@ -141,7 +141,8 @@ async function pay(client: pg.Client, input: Input): Promise<{ id: string; quote
   );
   const { id = "", transaction } = payment.rows[0] ?? {};
   const posted = await client.query<{ postings: string; sum: string }>(
-    `select string_agg(account_id || ' ' || ${signed}, ', ' order by account_id) as postings, sum(${signed})::text as sum
+    `select string_agg(account_id || ' ' || ${signed}, ', ' order by account_id) as postings,
+       sum(${signed})::text as sum
      from (select account_id, direction, posted_amount as amount from app_public.postings where transaction_id = $1) p`,
     [transaction],
   );

@@ -165,7 +165,7 @@ test("a sale that commits while its day is being settled is left for the next da
   expect(await settled(books.tenantId)).toMatchObject({ settlements: 2, paid: 107, lines: 11 });
 });
 
-test("vouchers expire once, whoever runs the job, and a frozen account of one tenant does not hold up others", async () => {
+test("vouchers expire once, and a frozen account of one tenant does not hold up others", async () => {
   const made: { tenantId: number; liability: string }[] = [];
   for (let i = 0; i < 2; i += 1) {
     const tenantId = await openTenant(owner);
@@ -178,7 +178,8 @@ test("vouchers expire once, whoever runs the job, and a frozen account of one te
       ];
       await client.query(
         `select app_public.issue_vouchers(
-           (app_public.create_voucher_campaign('c', 'C', $1, $2, $3)).id, 1500, 5, clock_timestamp() + interval '1 second')`,
+           (app_public.create_voucher_campaign('c', 'C', $1, $2, $3)).id, 1500, 5,
+           clock_timestamp() + interval '1 second')`,
         [cash, liability, breakage],
       );
       if (i === 0) await client.query("select app_public.freeze_account($1)", [breakage]);
