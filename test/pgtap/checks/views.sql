@@ -4,6 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
+select plan(128);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -93,6 +94,9 @@ declare
   v_actor constant app_private.actor := app_private.system_actor(tests.tenant(slug));
   v_payment app_public.payments;
 begin
+  perform tests.make_provider(slug, 'settler');
+  v_payment := app_private.insert_payment(
+    v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'settler'));
   v_payment := app_private.insert_payment(
     v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'bank'));
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
@@ -318,6 +322,9 @@ insert into breakage values
       min_effective_at, max_effective_at, debits, credits)
       values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
   ('payments_without_a_job',
+    'delete from graphile_worker._private_jobs;
+      update payments set status = ''submitted'', settlement_transaction_id = null
+      where tenant_id = :tenant and status = ''settled'''),
     'delete from graphile_worker._private_jobs where key like ''payment:'' || :tenant || '':%'';
       update payments set status = ''submitted'', settlement_transaction_id = null, return_transaction_id = null
       where tenant_id = :tenant and pending_transaction_id is not null'),
@@ -326,6 +333,8 @@ insert into breakage values
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set number = 9 where tenant_id = :tenant and number = 2'),
   ('payment_attempts_that_do_not_fit',
+    'update payments set status = ''reserved'', settlement_transaction_id = null
+      where tenant_id = :tenant and status = ''settled'''),
     'update payments set status = ''reserved'', settlement_transaction_id = null, return_transaction_id = null
       where tenant_id = :tenant and pending_transaction_id is not null'),
   ('audit_entries_without_partition',
