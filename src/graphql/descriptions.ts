@@ -79,6 +79,8 @@ const argumentTexts: Record<string, string> = {
   "proposeTransaction.transaction": "The transaction to propose.",
   retainedEarningsCode:
     "The code of the equity accounts, one a currency, that revenue and expense move to; nothing moves if left out.",
+  skipMissed: "Whether to go on from now on, and not from where it stood.",
+  fromNumber: "The number of the event to go on from, in the stream.",
   repair: "Whether to set right what differs, or only to tell.",
   pageSize: "How many lines.",
   afterVersion: "Go on after the line with this version.",
@@ -116,6 +118,26 @@ const argumentTexts: Record<string, string> = {
   approvalAmount: "From this sum of debits on, in minor units, another person must approve; nobody if null.",
   secondFactorAmount: "From this sum of debits on, in minor units, a fresh second factor is needed; none if null.",
   "setCustomerDetails.userId": "The id of the customer; the caller if left out.",
+  "markNotificationsRead.ids": "The ids of the messages; all of them if left out.",
+  unreadOnly: "Leave out those that were read.",
+  "resetNotificationTemplate.kind": "The kind of message.",
+  "resetNotificationTemplate.channel": "The channel that the words are for.",
+  "resetNotificationTemplate.language": "The language that the words are in.",
+  pattern: "The kinds of events: one, such as `payment.settled`, or `payment.*`, or `*`.",
+  "setNotificationPreference.channel": "The channel.",
+  "setNotificationPreference.isEnabled": "Whether they come; null forgets what was set.",
+  attachReceipts: "Whether receipts are attached to mails; they are not if left out.",
+  digest: "Whether mails that can wait come together; one by one if left out.",
+  "setNotificationProfile.language": "The language, such as de or de-AT; that of the tenant if left out.",
+  "setNotificationProfile.timeZone": "The time zone, such as Europe/Berlin; that of the tenant if left out.",
+  quietFrom: "From when on messages that are not urgent wait, such as 22:00; they never do if left out.",
+  quietTo: "Until when they wait, such as 07:00.",
+  audience: "Who is told: the owners of the accounts that the event touches, or the members with a role.",
+  channels: "By which channels; an empty list for none.",
+  "setNotificationRule.kind": "The kind of event: one of `eventKinds`.",
+  "setNotificationSettings.language": "The language, such as de or de-AT.",
+  "setNotificationSettings.timeZone": "The time zone, such as Europe/Berlin.",
+  receiptsNumbered: "Whether receipts that are issued from now on have a number.",
   deadLetterId: "The id of the dead letter.",
   "discardDeadLetter.reason": "Why it is not tried again: 1 to 1000 characters.",
   providerCode: "The code of the payment provider.",
@@ -155,6 +177,7 @@ const argumentTexts: Record<string, string> = {
   jurisdiction: "The country, or the part of one, as ISO 3166 has it, such as DE.",
   liabilityAccountId: "The id of the account that owes what is left of the vouchers, and nothing else.",
   rateMillionths: "The rate, in millionths of the net amount: 19 % is 190000.",
+  merchant: "The merchant to set up or change.",
   "quotePayment.payment": "The payment that would be asked for.",
   "redeemVoucher.amount": "How much, in minor units; all that is left if left out.",
   "redeemVoucher.code": "The code, as it was told; blanks, hyphens and small letters do no harm.",
@@ -183,6 +206,23 @@ const labelTexts: Record<string, string> = {
   "WebhookEndpointStatus.ARCHIVED": "It has ended for good.",
   "WebhookEndpointStatus.DISABLED": "It is told of nothing for now.",
   "WebhookEndpointStatus.ENABLED": "It is told of events.",
+  "NotificationAudience.OWNER": "The owners of the accounts that the event touches.",
+  "NotificationAudience.TELLER": "All tellers.",
+  "NotificationAudience.ACCOUNTANT": "All accountants.",
+  "NotificationAudience.AUDITOR": "All auditors.",
+  "NotificationAudience.ADMIN": "All admins.",
+  "NotificationChannel.EMAIL": "By mail.",
+  "NotificationChannel.SMS": "By a short message to the telephone.",
+  "NotificationChannel.CHAT": "By a chat, through its provider.",
+  "NotificationChannel.IN_APP": "In the app: see `ownNotifications` and `notificationReceived`.",
+  "NotificationDigest.NONE": "One by one.",
+  "NotificationDigest.HOURLY": "Together, at the full hour.",
+  "NotificationDigest.DAILY": "Together, at eight in the morning.",
+  "NotificationStatus.QUEUED": "It waits to be sent, or to be tried again.",
+  "NotificationStatus.SENT": "It went out. Whether it arrived the channel does not tell.",
+  "NotificationStatus.DELIVERED": "It is shown in the app.",
+  "NotificationStatus.FAILED": "It could not be sent, and is not tried again.",
+  "NotificationStatus.SUPPRESSED": "It was not wanted, or there was no way to send it. The reason tells.",
   "ApiKeyStatus.ACTIVE": "It can be used.",
   "ApiKeyStatus.EXPIRED": "Its time is over.",
   "ApiKeyStatus.REVOKED": "It was revoked.",
@@ -311,6 +351,13 @@ const labelTexts: Record<string, string> = {
   "FeeRounding.HALF_UP": "Up.",
   "FeeTierMode.GRADUATED": "The part of the amount that lies in it.",
   "FeeTierMode.WHOLE": "All of the amount, if it is the highest tier that the amount reaches.",
+  "SettlementLineKind.OTHER": "What else moved on the account.",
+  "SettlementLineKind.PAYOUT_FAILED": "A payout that failed: its sum is settled again.",
+  "SettlementLineKind.PAYOUT_RETURNED": "A payout that came back: its sum is settled again.",
+  "SettlementLineKind.REFUND": "What was given back of a sale.",
+  "SettlementLineKind.SALE": "A payment to the merchant.",
+  "SettlementSchedule.DAILY": "Each day.",
+  "SettlementSchedule.WEEKLY": "Once a week.",
   "VatTreatment.EXCLUSIVE": "VAT comes on top of the fee.",
   "VatTreatment.INCLUSIVE": "The fee holds its VAT.",
   "VatTreatment.NONE": "There is no VAT.",
@@ -407,8 +454,10 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
+const scalars = "UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity";
+const valueTypes = new RegExp(`^(${scalars}|[A-Z]\\w*(Type|Status|Kind|Operation|Outcome|Stream))$`);
 const valueTypes =
-  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
+  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
 
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {
