@@ -133,7 +133,7 @@ test("the number of an account is stored encrypted for its counterparty, and mus
   expect(text).not.toContain("BUKB");
 });
 
-test("what belongs to a payment is resolved by the payment alone, also where requests are posted together", async () => {
+test("what belongs to a payment is resolved by it alone, also where requests are posted together", async () => {
   const id = await createPayment({ kind: "PAY_OUT", accountId: books.wallet, amount: "9" });
   const { payment } = await api.get("query ($id: UUID!) { payment(id: $id) { pendingTransactionId } }", { id });
   const pendingId: string = payment.pendingTransactionId;
