@@ -1982,6 +1982,7 @@ create table app_public.receipt_pdfs (
 --!include engine/post_batch__write.sql
 --!include engine/post_batch__attempt.sql
 --!include engine/post_batch.sql
+--!include payments/refuse_payment_transactions.sql
 --!include engine/post_together.sql
 --!include ledger/authorize_posting.sql
 --!include ledger/post_pending_transaction.sql
@@ -2037,7 +2038,6 @@ create table app_public.receipt_pdfs (
 --!include payments/set_payment_provider.sql
 --!include payments/payment.sql
 --!include payments/tg_payments__keep.sql
---!include payments/refuse_payment_transactions.sql
 --!include payments/append_only.sql
 --!include payments/access.sql
 --!include payments/comments.sql

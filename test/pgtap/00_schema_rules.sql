@@ -168,7 +168,6 @@ insert into granted values
   ('execute', 'app_private.add_dead_letter', 'worker'),
   ('execute', 'app_private.apply_provider_answer', 'worker'),
   ('execute', 'app_private.bury_job', 'worker'),
-  ('execute', 'app_private.counterparty_account', 'worker'),
   ('execute', 'app_private.circuit_states', 'worker'),
   ('execute', 'app_private.due_merchants', 'worker'),
   ('execute', 'app_private.expire_payments', 'worker'),

@@ -309,7 +309,8 @@ insert into breakage values
       where p.tenant_id = :tenant and p.provider_code = ''other'' and m.tenant_id = p.tenant_id
         and m.payment_id = p.id and m.number = 2'),
   ('payments_without_approval', 'delete from payment_decisions where tenant_id = :tenant'),
-  ('payments_without_approval', 'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
+  ('payments_without_approval',
+    'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
   ('payments_without_approval', 'update payments set needs_approval = false where tenant_id = :tenant'),
   ('refunds_over_their_payment', 'update payments set amount = 15 where tenant_id = :tenant and kind = ''refund'''),
   ('refunds_over_their_payment',
@@ -331,6 +332,8 @@ insert into breakage values
   ('payment_attempts_that_do_not_fit',
     'update payments set status = ''reserved'', settlement_transaction_id = null
       where tenant_id = :tenant and status = ''settled'''),
+    'update payments set status = ''reserved'', settlement_transaction_id = null, return_transaction_id = null
+      where tenant_id = :tenant and pending_transaction_id is not null'),
   ('audit_entries_without_partition',
     'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
       values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
