@@ -4,6 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
+select plan(128);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
