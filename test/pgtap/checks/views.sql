@@ -4,9 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(100);
-select plan(92);
-select plan(102);
+select plan(109);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -49,6 +47,9 @@ begin
     'Spring', tests.account(slug, 'cash'), tests.account(slug, 'vouchers'), tests.account(slug, 'sales')));
   perform tests.as_tenant(v_tenant, format('select app_public.redeem_voucher(%L, %L, 40)',
     (v_issue.vouchers[1]).code, tests.account(slug, 'bob')));
+end
+$$;
+
 -- Payments of every status, a part of one given back, and one that another person had to approve.
 create function pg_temp.make_payments(slug text) returns void language plpgsql as $$
 declare
@@ -93,8 +94,7 @@ declare
   v_actor constant app_private.actor := app_private.system_actor(tests.tenant(slug));
   v_payment app_public.payments;
 begin
-  perform tests.make_provider(slug, 'bank');
-  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'ann', 50));
+  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'bank'));
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
   perform app_private.record_settlement_error(v_payment.tenant_id, v_payment.id, 1, 1, 'unavailable');
   update app_public.payment_attempts set next_at = null where payment_id = v_payment.id;
@@ -102,6 +102,14 @@ begin
   perform app_private.record_settlement_answer(
     v_payment.tenant_id, v_payment.id, 2, 1, 'settled', 'ref', 50, 'EUR');
 end
+$$;
+
+-- Numbered receipts of what has settled.
+create function pg_temp.make_receipts(slug text) returns void language sql as $$
+  insert into app_public.notification_settings (tenant_id, receipts_numbered) values (tests.tenant(slug), true);
+  select app_private.issue_receipt(p.tenant_id, p.id, null)
+  from app_public.payments p
+  where p.tenant_id = tests.tenant(slug) and p.status in ('settled', 'returned');
 $$;
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
@@ -148,6 +156,7 @@ end
 $$;
 select pg_temp.make('acme');
 select pg_temp.make('other');
+select pg_temp.make_receipts(b.slug) from (values ('acme'), ('other')) as b (slug);
 select tests.seal_all();
 select app_private.record_anchors(
   'file', (select jsonb_agg(a) from app_private.unanchored_heads('file', 10) a));
@@ -295,13 +304,15 @@ insert into breakage values
       values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
   ('payments_without_a_job',
     'delete from graphile_worker._private_jobs;
-      update payments set status = ''submitted'', settlement_transaction_id = null where tenant_id = :tenant'),
+      update payments set status = ''submitted'', settlement_transaction_id = null
+        where tenant_id = :tenant and provider_reference = ''ref'''),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set status = ''settled'' where tenant_id = :tenant and number = 1'),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set number = 9 where tenant_id = :tenant and number = 2'),
   ('payment_attempts_that_do_not_fit',
-    'update payments set status = ''reserved'', settlement_transaction_id = null where tenant_id = :tenant'),
+    'update payments set status = ''reserved'', settlement_transaction_id = null
+      where tenant_id = :tenant and provider_reference = ''ref'''),
   ('audit_entries_without_partition',
     'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
       values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
@@ -315,6 +326,13 @@ insert into breakage values
   ('outbox_rows_left_behind',
     'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
       values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
+  ('receipt_numbers_with_gaps', 'update receipts set number = 100 where tenant_id = :tenant and number = 2'),
+  ('receipt_numbers_with_gaps', 'update receipts set number = null where tenant_id = :tenant and number = 1'),
+  ('receipt_numbers_with_gaps',
+    'update app_private.receipt_counters set last_number = last_number + 1 where tenant_id = :tenant'),
+  ('receipts_that_do_not_fit',
+    'update receipts set facts = jsonb_set(facts, ''{amount}'', ''1'') where tenant_id = :tenant and number = 1'),
+  ('receipts_that_do_not_fit', 'update receipts set payment_id = uuidv7() where tenant_id = :tenant and number = 1'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
