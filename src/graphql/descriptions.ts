@@ -79,6 +79,8 @@ const argumentTexts: Record<string, string> = {
   "proposeTransaction.transaction": "The transaction to propose.",
   retainedEarningsCode:
     "The code of the equity accounts, one a currency, that revenue and expense move to; nothing moves if left out.",
+  skipMissed: "Whether to go on from now on, and not from where it stood.",
+  fromNumber: "The number of the event to go on from, in the stream.",
   repair: "Whether to set right what differs, or only to tell.",
   pageSize: "How many lines.",
   afterVersion: "Go on after the line with this version.",
@@ -175,6 +177,7 @@ const argumentTexts: Record<string, string> = {
   jurisdiction: "The country, or the part of one, as ISO 3166 has it, such as DE.",
   liabilityAccountId: "The id of the account that owes what is left of the vouchers, and nothing else.",
   rateMillionths: "The rate, in millionths of the net amount: 19 % is 190000.",
+  merchant: "The merchant to set up or change.",
   "quotePayment.payment": "The payment that would be asked for.",
   "redeemVoucher.amount": "How much, in minor units; all that is left if left out.",
   "redeemVoucher.code": "The code, as it was told; blanks, hyphens and small letters do no harm.",
@@ -348,6 +351,13 @@ const labelTexts: Record<string, string> = {
   "FeeRounding.HALF_UP": "Up.",
   "FeeTierMode.GRADUATED": "The part of the amount that lies in it.",
   "FeeTierMode.WHOLE": "All of the amount, if it is the highest tier that the amount reaches.",
+  "SettlementLineKind.OTHER": "What else moved on the account.",
+  "SettlementLineKind.PAYOUT_FAILED": "A payout that failed: its sum is settled again.",
+  "SettlementLineKind.PAYOUT_RETURNED": "A payout that came back: its sum is settled again.",
+  "SettlementLineKind.REFUND": "What was given back of a sale.",
+  "SettlementLineKind.SALE": "A payment to the merchant.",
+  "SettlementSchedule.DAILY": "Each day.",
+  "SettlementSchedule.WEEKLY": "Once a week.",
   "VatTreatment.EXCLUSIVE": "VAT comes on top of the fee.",
   "VatTreatment.INCLUSIVE": "The fee holds its VAT.",
   "VatTreatment.NONE": "There is no VAT.",
@@ -444,6 +454,8 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
+const scalars = "UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity";
+const valueTypes = new RegExp(`^(${scalars}|[A-Z]\\w*(Type|Status|Kind|Operation|Outcome|Stream))$`);
 const valueTypes =
   /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
 
