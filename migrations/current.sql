@@ -476,6 +476,116 @@ create type app_private.settlement_step as (
   refund_of_provider_reference text
 );
 
+---- providers ----
+
+-- What a provider is spoken to with: `api_key`, which requests show, and `webhook`, which messages are signed with.
+create table app_private.payment_provider_secrets (
+  tenant_id integer not null,
+  id uuid not null,
+  provider_code text not null,
+  kind text not null,
+  secret_ciphertext app_private.ciphertext not null,
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz,
+  constraint payment_provider_secrets_pkey primary key (tenant_id, id),
+  constraint payment_provider_secrets_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint payment_provider_secrets_kind_is_known check (kind in ('api_key', 'webhook'))
+);
+
+create index payment_provider_secrets_provider_code_idx
+  on app_private.payment_provider_secrets (tenant_id, provider_code, kind);
+create unique index payment_provider_secrets_present_key
+  on app_private.payment_provider_secrets (tenant_id, provider_code, kind) where expires_at is null;
+
+-- The messages of providers whose signatures were good, each once.
+create table app_private.provider_messages (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  message_id text not null,
+  news jsonb not null,
+  received_at timestamptz not null default clock_timestamp(),
+  processed_at timestamptz,
+  is_unmatched boolean not null default false,
+  constraint provider_messages_pkey primary key (tenant_id, id),
+  constraint provider_messages_message_id_key unique (tenant_id, provider_code, message_id),
+  constraint provider_messages_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint provider_messages_message_id_is_1_to_255_characters check (length(message_id) between 1 and 255),
+  constraint provider_messages_news_is_a_list check (jsonb_typeof(news) = 'array'),
+  constraint provider_messages_news_is_at_most_64_kb check (octet_length(news::text) <= 65536),
+  constraint provider_messages_unmatched_was_processed check (not is_unmatched or processed_at is not null)
+);
+
+create index provider_messages_processed_at_idx on app_private.provider_messages (tenant_id, processed_at);
+
+-- Files of credit transfers for banks.
+create table app_private.bank_files (
+  tenant_id integer not null,
+  provider_code text not null,
+  number integer not null,
+  settings jsonb not null,
+  item_count integer not null,
+  control_sum numeric not null,
+  sha256 bytea,
+  closed_at timestamptz not null default now(),
+  written_at timestamptz,
+  constraint bank_files_pkey primary key (tenant_id, provider_code, number),
+  constraint bank_files_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint bank_files_number_is_positive check (number > 0),
+  constraint bank_files_item_count_is_positive check (item_count > 0),
+  constraint bank_files_control_sum_is_positive check (control_sum > 0),
+  constraint bank_files_sha256_is_32_bytes check (octet_length(sha256) = 32),
+  constraint bank_files_written_has_its_hash check (written_at is null or sha256 is not null)
+);
+
+create index bank_files_written_at_idx
+  on app_private.bank_files (tenant_id, provider_code, number) where written_at is null;
+
+-- What they are asked to transfer. The number of the account is encrypted.
+create table app_private.bank_file_items (
+  tenant_id integer not null,
+  id uuid not null,
+  provider_code text not null,
+  reference text not null,
+  kind app_public.payment_kind not null,
+  amount app_public.amount not null,
+  currency text not null,
+  exponent integer not null,
+  execution_on date not null,
+  counterparty_name text,
+  account_ciphertext app_private.ciphertext,
+  counterparty_bic text,
+  counterparty_country text,
+  remittance text,
+  created_at timestamptz not null default clock_timestamp(),
+  cancelled_at timestamptz,
+  file_number integer,
+  constraint bank_file_items_pkey primary key (tenant_id, id),
+  constraint bank_file_items_reference_key unique (tenant_id, provider_code, reference),
+  constraint bank_file_items_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint bank_file_items_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint bank_file_items_file_number_fkey foreign key (tenant_id, provider_code, file_number)
+    references app_private.bank_files on delete restrict,
+  constraint bank_file_items_reference_is_32_hex_digits check (reference ~ '^[0-9a-f]{32}$'),
+  constraint bank_file_items_amount_is_positive check (amount > 0),
+  constraint bank_file_items_exponent_is_0_to_5 check (exponent between 0 and 5),
+  constraint bank_file_items_goes_to_somebody check (
+    kind = 'pay_in' or (counterparty_name is not null and account_ciphertext is not null)
+  ),
+  constraint bank_file_items_cancelled_is_in_no_file check (cancelled_at is null or file_number is null),
+  constraint bank_file_items_pay_in_is_in_no_file check (kind <> 'pay_in' or file_number is null),
+  constraint bank_file_items_counterparty_name_is_at_most_140_characters check (length(counterparty_name) <= 140),
+  constraint bank_file_items_remittance_is_at_most_140_characters check (length(remittance) <= 140)
+);
+
+create index bank_file_items_currency_idx on app_private.bank_file_items (tenant_id, currency);
+create index bank_file_items_file_number_idx on app_private.bank_file_items (tenant_id, provider_code, file_number);
+
 ---- fees ----
 
 --------------------------------------------------------------------------------------------------
@@ -1931,6 +2041,13 @@ create table app_public.receipt_pdfs (
 --!include payments/append_only.sql
 --!include payments/access.sql
 --!include payments/comments.sql
+--!include providers/set_payment_provider_secret.sql
+--!include providers/read_payment_provider.sql
+--!include providers/take_provider_message.sql
+--!include providers/process_provider_message.sql
+--!include providers/prune_providers.sql
+--!include providers/bank_file_items.sql
+--!include providers/bank_files.sql
 --!include settlement/settings.sql
 --!include settlement/dead_letters.sql
 --!include settlement/circuit_breakers.sql
@@ -1997,20 +2114,21 @@ create table app_public.receipt_pdfs (
 --!include vouchers/keep_vouchers.sql
 --!include vouchers/access.sql
 --!include vouchers/comments.sql
+--!include merchants/set_merchant.sql
+--!include merchants/settle_merchant.sql
+--!include merchants/keep_settlements.sql
+--!include merchants/access.sql
+--!include merchants/comments.sql
+--!include checks/bank_files_that_differ.sql
 --!include checks/event_streams_with_gaps.sql
 --!include checks/events_of_missing_transactions.sql
+--!include checks/merchant_settlements_that_differ.sql
 --!include checks/payment_attempts_that_do_not_fit.sql
 --!include checks/payments_without_a_job.sql
 --!include checks/outbox_rows_left_behind.sql
 --!include checks/payments_unlike_their_moves.sql
 --!include checks/payments_unlike_their_transactions.sql
 --!include checks/payments_without_approval.sql
---!include merchants/set_merchant.sql
---!include merchants/settle_merchant.sql
---!include merchants/keep_settlements.sql
---!include merchants/access.sql
---!include merchants/comments.sql
---!include checks/merchant_settlements_that_differ.sql
 --!include checks/payment_charges_that_differ.sql
 --!include checks/receipt_numbers_with_gaps.sql
 --!include checks/receipts_that_do_not_fit.sql
@@ -2043,133 +2161,5 @@ create table app_public.receipt_pdfs (
 --!include notifications/access.sql
 --!include notifications/comments.sql
 --!include audit/exceptions.sql
---!include access/row_level_security.sql
---!include audit/triggers.sql
-
----- providers ----
-
--- What a provider is spoken to with: `api_key`, which requests show, and `webhook`, which messages are signed with.
-create table app_private.payment_provider_secrets (
-  tenant_id integer not null,
-  id uuid not null,
-  provider_code text not null,
-  kind text not null,
-  secret_ciphertext app_private.ciphertext not null,
-  created_at timestamptz not null default clock_timestamp(),
-  expires_at timestamptz,
-  constraint payment_provider_secrets_pkey primary key (tenant_id, id),
-  constraint payment_provider_secrets_provider_code_fkey foreign key (tenant_id, provider_code)
-    references app_public.payment_providers on delete restrict,
-  constraint payment_provider_secrets_kind_is_known check (kind in ('api_key', 'webhook'))
-);
-
-create index payment_provider_secrets_provider_code_idx
-  on app_private.payment_provider_secrets (tenant_id, provider_code, kind);
-create unique index payment_provider_secrets_present_key
-  on app_private.payment_provider_secrets (tenant_id, provider_code, kind) where expires_at is null;
-
--- The messages of providers whose signatures were good, each once.
-create table app_private.provider_messages (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  provider_code text not null,
-  message_id text not null,
-  news jsonb not null,
-  received_at timestamptz not null default clock_timestamp(),
-  processed_at timestamptz,
-  is_unmatched boolean not null default false,
-  constraint provider_messages_pkey primary key (tenant_id, id),
-  constraint provider_messages_message_id_key unique (tenant_id, provider_code, message_id),
-  constraint provider_messages_provider_code_fkey foreign key (tenant_id, provider_code)
-    references app_public.payment_providers on delete restrict,
-  constraint provider_messages_message_id_is_1_to_255_characters check (length(message_id) between 1 and 255),
-  constraint provider_messages_news_is_a_list check (jsonb_typeof(news) = 'array'),
-  constraint provider_messages_news_is_at_most_64_kb check (octet_length(news::text) <= 65536),
-  constraint provider_messages_unmatched_was_processed check (not is_unmatched or processed_at is not null)
-);
-
-create index provider_messages_processed_at_idx on app_private.provider_messages (tenant_id, processed_at);
-
--- Files of credit transfers for banks.
-create table app_private.bank_files (
-  tenant_id integer not null,
-  provider_code text not null,
-  number integer not null,
-  settings jsonb not null,
-  item_count integer not null,
-  control_sum numeric not null,
-  sha256 bytea,
-  closed_at timestamptz not null default now(),
-  written_at timestamptz,
-  constraint bank_files_pkey primary key (tenant_id, provider_code, number),
-  constraint bank_files_provider_code_fkey foreign key (tenant_id, provider_code)
-    references app_public.payment_providers on delete restrict,
-  constraint bank_files_number_is_positive check (number > 0),
-  constraint bank_files_item_count_is_positive check (item_count > 0),
-  constraint bank_files_control_sum_is_positive check (control_sum > 0),
-  constraint bank_files_sha256_is_32_bytes check (octet_length(sha256) = 32),
-  constraint bank_files_written_has_its_hash check (written_at is null or sha256 is not null)
-);
-
-create index bank_files_written_at_idx
-  on app_private.bank_files (tenant_id, provider_code, number) where written_at is null;
-
--- What they are asked to transfer. The number of the account is encrypted.
-create table app_private.bank_file_items (
-  tenant_id integer not null,
-  id uuid not null,
-  provider_code text not null,
-  reference text not null,
-  kind app_public.payment_kind not null,
-  amount app_public.amount not null,
-  currency text not null,
-  exponent integer not null,
-  execution_on date not null,
-  counterparty_name text,
-  account_ciphertext app_private.ciphertext,
-  counterparty_bic text,
-  counterparty_country text,
-  remittance text,
-  created_at timestamptz not null default clock_timestamp(),
-  cancelled_at timestamptz,
-  file_number integer,
-  constraint bank_file_items_pkey primary key (tenant_id, id),
-  constraint bank_file_items_reference_key unique (tenant_id, provider_code, reference),
-  constraint bank_file_items_provider_code_fkey foreign key (tenant_id, provider_code)
-    references app_public.payment_providers on delete restrict,
-  constraint bank_file_items_currency_fkey foreign key (tenant_id, currency)
-    references app_public.currencies on delete restrict,
-  constraint bank_file_items_file_number_fkey foreign key (tenant_id, provider_code, file_number)
-    references app_private.bank_files on delete restrict,
-  constraint bank_file_items_reference_is_32_hex_digits check (reference ~ '^[0-9a-f]{32}$'),
-  constraint bank_file_items_amount_is_positive check (amount > 0),
-  constraint bank_file_items_exponent_is_0_to_5 check (exponent between 0 and 5),
-  constraint bank_file_items_goes_to_somebody check (
-    kind = 'pay_in' or (counterparty_name is not null and account_ciphertext is not null)
-  ),
-  constraint bank_file_items_cancelled_is_in_no_file check (cancelled_at is null or file_number is null),
-  constraint bank_file_items_pay_in_is_in_no_file check (kind <> 'pay_in' or file_number is null),
-  constraint bank_file_items_counterparty_name_is_at_most_140_characters check (length(counterparty_name) <= 140),
-  constraint bank_file_items_remittance_is_at_most_140_characters check (length(remittance) <= 140)
-);
-
-create index bank_file_items_currency_idx on app_private.bank_file_items (tenant_id, currency);
-create index bank_file_items_file_number_idx on app_private.bank_file_items (tenant_id, provider_code, file_number);
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include encryption/encrypted_columns.sql
---!include audit/exceptions.sql
---!include audit/security_event_kinds.sql
---!include events/event_kinds.sql
---!include providers/set_payment_provider_secret.sql
---!include providers/read_payment_provider.sql
---!include providers/take_provider_message.sql
---!include providers/process_provider_message.sql
---!include providers/prune_providers.sql
---!include providers/bank_file_items.sql
---!include providers/bank_files.sql
---!include checks/bank_files_that_differ.sql
-
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

@@ -456,6 +456,8 @@ function textOfType(name: string): string | undefined {
 
 const scalars = "UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity";
 const valueTypes = new RegExp(`^(${scalars}|[A-Z]\\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$`);
+const valueTypes =
+  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
 
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {
