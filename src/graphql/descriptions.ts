@@ -454,8 +454,6 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
-const scalars = "UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity";
-const valueTypes = new RegExp(`^(${scalars}|[A-Z]\\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$`);
 const valueTypes =
   /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
 
