@@ -2048,6 +2048,7 @@ create table app_public.receipt_pdfs (
 --!include providers/prune_providers.sql
 --!include providers/bank_file_items.sql
 --!include providers/bank_files.sql
+--!include providers/access.sql
 --!include settlement/settings.sql
 --!include settlement/dead_letters.sql
 --!include settlement/circuit_breakers.sql

@@ -361,6 +361,9 @@ insert into breakage values
   ('receipts_that_do_not_fit',
     'update receipts set facts = jsonb_set(facts, ''{amount}'', ''1'') where tenant_id = :tenant and number = 1'),
   ('receipts_that_do_not_fit', 'update receipts set payment_id = uuidv7() where tenant_id = :tenant and number = 1'),
+  ('bank_files_that_differ',
+    'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''))'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 select plan((
