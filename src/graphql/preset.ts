@@ -23,6 +23,7 @@ import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import { NotificationsPlugin } from "./notifications.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
+import { PaymentProvidersPlugin } from "./payment_providers.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import { PostTogetherPlugin } from "./post_together.ts";
 import { ReceiptsPlugin } from "./receipts.ts";
@@ -81,6 +82,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     KycEvidencePlugin,
     StatementsPlugin,
     NotificationsPlugin,
+    PaymentProvidersPlugin,
     ReceiptsPlugin,
     WebhooksPlugin,
     DescriptionsPlugin,
