@@ -1574,6 +1574,7 @@ create index reconciliation_matches_open_idx
   on app_public.reconciliation_matches (tenant_id, provider_code, currency, priority, id) where status = 'proposed';
 create index reconciliation_matches_provider_code_idx
   on app_public.reconciliation_matches (tenant_id, provider_code, currency, status, id);
+create index reconciliation_matches_status_idx on app_public.reconciliation_matches (tenant_id, status, id);
 
 create table app_public.reconciliation_match_lines (
   tenant_id integer not null,
