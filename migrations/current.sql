@@ -1,4 +1,483 @@
 -- The migration being written. See migrations/README.md.
+
+-- Codes of refusals may hold letters.
+alter table app_public.refusals drop constraint if exists refusals_code_is_of_class_lg;
+alter table app_public.refusals
+  add constraint refusals_code_is_of_class_lg check (code ~ '^LG[1-9][0-9A-Z]{2}$');
+
+---- reconciliation ----
+
+create type app_public.statement_format as enum ('camt', 'csv', 'report');
+create type app_public.money_flow as enum ('in', 'out');
+create type app_public.clearing_item_kind as enum ('payment', 'return', 'transaction');
+create type app_public.matching_rule_kind as enum (
+  'provider_reference', 'reference', 'one_to_many', 'many_to_one', 'amount_and_date'
+);
+create type app_public.match_status as enum ('proposed', 'confirmed', 'rejected');
+create type app_public.break_kind as enum (
+  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs'
+);
+create type app_public.break_age as enum ('days_0_to_1', 'days_2_to_7', 'days_8_to_30', 'days_over_30');
+create type app_public.statement_entry_status as enum ('imported', 'unmatched', 'proposed', 'matched', 'written_off');
+
+--------------------------------------------------------------------------------------------------
+-- Statements: what providers say, as they said it
+
+-- A clearing account that is held against the statements of its provider. Each has accounts of its own: with a
+-- shared one nobody could say which provider a difference belongs to. Its row is the lock of all that is done
+-- about them.
+alter table app_public.payment_provider_accounts
+  add constraint payment_provider_accounts_accounts_key
+    unique (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id);
+
+create table app_public.reconciled_accounts (
+  tenant_id integer not null,
+  provider_code text not null,
+  currency text not null,
+  clearing_account_id uuid not null,
+  suspense_account_id uuid not null,
+  closing_balance app_public.amount not null default 0,
+  last_statement_id uuid,
+  collected_version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint reconciled_accounts_pkey primary key (tenant_id, provider_code, currency),
+  -- From now on the provider keeps these accounts.
+  constraint reconciled_accounts_provider_code_fkey
+    foreign key (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id)
+    references app_public.payment_provider_accounts
+      (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id)
+    on delete restrict,
+  constraint reconciled_accounts_clearing_account_id_fkey foreign key (tenant_id, clearing_account_id)
+    references app_public.accounts on delete restrict,
+  constraint reconciled_accounts_suspense_account_id_fkey foreign key (tenant_id, suspense_account_id)
+    references app_public.accounts on delete restrict,
+  constraint reconciled_accounts_clearing_account_id_key unique (tenant_id, clearing_account_id),
+  constraint reconciled_accounts_suspense_account_id_key unique (tenant_id, suspense_account_id),
+  constraint reconciled_accounts_collected_version_is_not_negative check (collected_version >= 0)
+);
+
+create table app_public.statements (
+  tenant_id integer not null,
+  id uuid not null,
+  number bigint not null,
+  previous_number bigint generated always as (nullif(number - 1, 0)) stored,
+  provider_code text not null,
+  currency text not null,
+  format app_public.statement_format not null,
+  reference text not null,
+  file_hash bytea not null,
+  file_position integer not null,
+  opening_balance app_public.amount not null,
+  closing_balance app_public.amount not null,
+  entry_count integer not null,
+  skipped_count integer not null default 0,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  imported_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint statements_pkey primary key (tenant_id, id),
+  constraint statements_number_key unique (tenant_id, provider_code, currency, number),
+  constraint statements_end_key unique (tenant_id, provider_code, currency, number, closing_balance),
+  constraint statements_reference_key unique (tenant_id, provider_code, currency, reference),
+  constraint statements_file_hash_key unique (tenant_id, provider_code, file_hash, file_position),
+  constraint statements_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  -- A statement begins with what the one before it ended with.
+  constraint statements_opening_balance_fkey
+    foreign key (tenant_id, provider_code, currency, previous_number, opening_balance)
+    references app_public.statements (tenant_id, provider_code, currency, number, closing_balance)
+    on delete restrict,
+  constraint statements_number_is_positive check (number > 0),
+  constraint statements_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
+  constraint statements_file_hash_has_32_bytes check (octet_length(file_hash) = 32),
+  constraint statements_file_position_is_positive check (file_position > 0),
+  constraint statements_counts_are_not_negative check (entry_count >= 0 and skipped_count >= 0),
+  constraint statements_ends_after_it_starts check (ends_at >= starts_at)
+);
+
+alter table app_public.reconciled_accounts
+  add constraint reconciled_accounts_last_statement_id_fkey foreign key (tenant_id, last_statement_id)
+    references app_public.statements on delete restrict;
+
+create index reconciled_accounts_last_statement_id_idx
+  on app_public.reconciled_accounts (tenant_id, last_statement_id);
+
+-- Entries come in batches, the statement last, in one database transaction: the foreign key is looked at when
+-- that commits, so that there is never a part of a statement.
+create table app_public.statement_entries (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  statement_id uuid not null,
+  ordinal integer not null,
+  provider_code text not null,
+  currency text not null,
+  entry_key text not null,
+  flow app_public.money_flow not null,
+  amount app_public.amount not null,
+  booked_at timestamptz not null,
+  value_at timestamptz,
+  reference text,
+  end_to_end_id text,
+  provider_reference text,
+  counterparty_name text,
+  counterparty_hint text,
+  return_reason text,
+  description text,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint statement_entries_pkey primary key (tenant_id, id),
+  constraint statement_entries_ordinal_key unique (tenant_id, statement_id, ordinal),
+  constraint statement_entries_entry_key_key unique (tenant_id, provider_code, currency, entry_key),
+  -- For the foreign key by which its position has the same facts.
+  constraint statement_entries_amount_key unique (tenant_id, id, provider_code, currency, flow, amount),
+  constraint statement_entries_statement_id_fkey foreign key (tenant_id, statement_id)
+    references app_public.statements on delete restrict deferrable initially deferred,
+  constraint statement_entries_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint statement_entries_ordinal_is_not_negative check (ordinal >= 0),
+  constraint statement_entries_entry_key_is_1_to_140_characters check (length(entry_key) between 1 and 140),
+  constraint statement_entries_amount_is_positive check (amount > 0),
+  constraint statement_entries_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
+  constraint statement_entries_end_to_end_id_is_1_to_140_characters check (length(end_to_end_id) between 1 and 140),
+  constraint statement_entries_provider_reference_is_1_to_140_characters
+    check (length(provider_reference) between 1 and 140),
+  constraint statement_entries_counterparty_name_is_1_to_140_characters
+    check (length(counterparty_name) between 1 and 140),
+  constraint statement_entries_counterparty_hint_is_1_to_8_characters
+    check (length(counterparty_hint) between 1 and 8),
+  constraint statement_entries_return_reason_is_1_to_100_characters check (length(return_reason) between 1 and 100),
+  constraint statement_entries_description_is_1_to_1000_characters check (length(description) between 1 and 1000)
+);
+
+-- What an entry may call an item by: the letters and digits of a reference, in lower case.
+create table app_private.statement_entry_keys (
+  tenant_id integer not null,
+  key text not null,
+  entry_id uuid not null,
+  is_of_provider boolean not null,
+  constraint statement_entry_keys_pkey primary key (tenant_id, key, is_of_provider, entry_id),
+  constraint statement_entry_keys_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint statement_entry_keys_key_is_a_key check (key ~ '^[a-z0-9]{3,140}$')
+);
+
+create index statement_entry_keys_entry_id_idx on app_private.statement_entry_keys (tenant_id, entry_id);
+
+-- How much of an entry is matched, in suspense and written off. That these never come to more than the entry is
+-- a check, not a habit.
+create table app_public.entry_positions (
+  tenant_id integer not null,
+  entry_id uuid not null,
+  provider_code text not null,
+  currency text not null,
+  flow app_public.money_flow not null,
+  amount app_public.amount not null,
+  is_placed boolean not null default false,
+  matched_amount app_public.amount not null default 0,
+  suspense_amount app_public.amount not null default 0,
+  written_off_amount app_public.amount not null default 0,
+  updated_at timestamptz not null default now(),
+  constraint entry_positions_pkey primary key (tenant_id, entry_id),
+  constraint entry_positions_entry_id_fkey
+    foreign key (tenant_id, entry_id, provider_code, currency, flow, amount)
+    references app_public.statement_entries (tenant_id, id, provider_code, currency, flow, amount)
+    on delete restrict,
+  constraint entry_positions_amounts_are_not_negative check (
+    matched_amount >= 0 and suspense_amount >= 0 and written_off_amount >= 0
+  ),
+  constraint entry_positions_amounts_are_those_of_the_entry check (
+    case
+      when is_placed then matched_amount + suspense_amount + written_off_amount = amount
+      else matched_amount < amount and suspense_amount = 0 and written_off_amount = 0
+    end
+  )
+);
+
+create index entry_positions_open_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
+  where not is_placed or suspense_amount > 0;
+
+create index entry_positions_unplaced_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
+  where not is_placed;
+
+--------------------------------------------------------------------------------------------------
+-- Clearing items: what the books expect on those statements
+
+create table app_public.clearing_items (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  currency text not null,
+  kind app_public.clearing_item_kind not null,
+  payment_id uuid,
+  transaction_id uuid,
+  flow app_public.money_flow not null,
+  amount app_public.amount not null,
+  matched_amount app_public.amount not null default 0,
+  written_off_amount app_public.amount not null default 0,
+  is_void boolean not null default false,
+  expected_at timestamptz not null default clock_timestamp(),
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default now(),
+  constraint clearing_items_pkey primary key (tenant_id, id),
+  constraint clearing_items_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.payment_provider_accounts on delete restrict,
+  constraint clearing_items_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint clearing_items_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint clearing_items_is_of_a_payment_or_a_transaction check ((kind = 'transaction') = (payment_id is null)),
+  constraint clearing_items_is_posted_or_a_payment check (kind = 'payment' or transaction_id is not null),
+  constraint clearing_items_amount_is_positive check (amount > 0),
+  constraint clearing_items_amounts_are_those_of_the_item check (
+    matched_amount >= 0 and written_off_amount >= 0 and matched_amount + written_off_amount <= amount
+  ),
+  constraint clearing_items_only_posted_is_matched check (
+    transaction_id is not null or matched_amount + written_off_amount = 0
+  ),
+  constraint clearing_items_void_is_not_matched check (not is_void or matched_amount + written_off_amount = 0)
+);
+
+create unique index clearing_items_payment_id_key on app_public.clearing_items (tenant_id, payment_id, kind)
+  where payment_id is not null;
+create unique index clearing_items_transaction_id_key on app_public.clearing_items (tenant_id, transaction_id)
+  where transaction_id is not null;
+create index clearing_items_provider_code_idx on app_public.clearing_items (tenant_id, provider_code, currency);
+create index clearing_items_open_idx on app_public.clearing_items (tenant_id, provider_code, currency, id)
+  where not is_void and matched_amount + written_off_amount < amount;
+
+create table app_private.clearing_item_keys (
+  tenant_id integer not null,
+  key text not null,
+  item_id uuid not null,
+  is_of_provider boolean not null,
+  constraint clearing_item_keys_pkey primary key (tenant_id, key, is_of_provider, item_id),
+  constraint clearing_item_keys_item_id_fkey foreign key (tenant_id, item_id)
+    references app_public.clearing_items on delete restrict,
+  constraint clearing_item_keys_key_is_a_key check (key ~ '^[a-z0-9]{3,140}$')
+);
+
+create index clearing_item_keys_item_id_idx on app_private.clearing_item_keys (tenant_id, item_id);
+
+--------------------------------------------------------------------------------------------------
+-- Matches
+
+create table app_public.matching_rules (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  name text not null,
+  priority integer not null,
+  kind app_public.matching_rule_kind not null,
+  provider_code text,
+  tolerance app_public.amount not null default 0,
+  days_before integer not null default 0,
+  days_after integer not null default 3,
+  is_automatic boolean not null default false,
+  is_enabled boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint matching_rules_pkey primary key (tenant_id, id),
+  constraint matching_rules_name_key unique (tenant_id, name),
+  constraint matching_rules_priority_key unique (tenant_id, priority) deferrable initially immediate,
+  constraint matching_rules_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint matching_rules_tenant_id_fkey foreign key (tenant_id) references app_public.tenants on delete restrict,
+  constraint matching_rules_name_is_1_to_100_characters check (length(name) between 1 and 100),
+  constraint matching_rules_priority_is_1_to_1000 check (priority between 1 and 1000),
+  constraint matching_rules_tolerance_is_not_negative check (tolerance >= 0),
+  constraint matching_rules_amount_and_date_is_exact check (kind <> 'amount_and_date' or tolerance = 0),
+  constraint matching_rules_window_is_at_most_a_year check (
+    days_before between 0 and 366 and days_after between 0 and 366
+  )
+);
+
+create index matching_rules_provider_code_idx on app_public.matching_rules (tenant_id, provider_code)
+  where provider_code is not null;
+
+create table app_public.reconciliation_matches (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  currency text not null,
+  rule_id uuid,
+  priority integer not null default 0,
+  status app_public.match_status not null default 'proposed',
+  is_automatic boolean not null default false,
+  proposed_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  decided_by uuid,
+  decided_at timestamptz,
+  reason text,
+  constraint reconciliation_matches_pkey primary key (tenant_id, id),
+  constraint reconciliation_matches_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint reconciliation_matches_rule_id_fkey foreign key (tenant_id, rule_id)
+    references app_public.matching_rules on delete restrict,
+  constraint reconciliation_matches_decided_has_its_time check ((status = 'proposed') = (decided_at is null)),
+  constraint reconciliation_matches_somebody_decided check (decided_by is null or decided_at is not null),
+  constraint reconciliation_matches_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index reconciliation_matches_rule_id_idx on app_public.reconciliation_matches (tenant_id, rule_id)
+  where rule_id is not null;
+create index reconciliation_matches_open_idx
+  on app_public.reconciliation_matches (tenant_id, provider_code, currency, priority, id) where status = 'proposed';
+create index reconciliation_matches_provider_code_idx
+  on app_public.reconciliation_matches (tenant_id, provider_code, currency, status, id);
+
+create table app_public.reconciliation_match_lines (
+  tenant_id integer not null,
+  match_id uuid not null,
+  entry_id uuid not null,
+  item_id uuid not null,
+  amount app_public.amount not null,
+  constraint reconciliation_match_lines_pkey primary key (tenant_id, match_id, entry_id, item_id),
+  constraint reconciliation_match_lines_match_id_fkey foreign key (tenant_id, match_id)
+    references app_public.reconciliation_matches on delete restrict,
+  constraint reconciliation_match_lines_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint reconciliation_match_lines_item_id_fkey foreign key (tenant_id, item_id)
+    references app_public.clearing_items on delete restrict,
+  constraint reconciliation_match_lines_amount_is_positive check (amount > 0)
+);
+
+create index reconciliation_match_lines_entry_id_idx
+  on app_public.reconciliation_match_lines (tenant_id, entry_id);
+create index reconciliation_match_lines_item_id_idx on app_public.reconciliation_match_lines (tenant_id, item_id);
+
+--------------------------------------------------------------------------------------------------
+-- Suspense: money of entries that nobody knows, in a place of its own
+
+-- Each transaction that moved the money of an entry into suspense, above zero, or out of it.
+create table app_public.suspense_moves (
+  tenant_id integer not null,
+  transaction_id uuid not null,
+  entry_id uuid not null,
+  amount app_public.amount not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint suspense_moves_pkey primary key (tenant_id, transaction_id),
+  constraint suspense_moves_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint suspense_moves_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint suspense_moves_moves_something check (amount <> 0)
+);
+
+create index suspense_moves_entry_id_idx on app_public.suspense_moves (tenant_id, entry_id);
+
+-- What is given up, of an entry or of an item, by a proposal that a second person approves.
+create table app_public.write_offs (
+  tenant_id integer not null,
+  proposal_id uuid not null,
+  provider_code text not null,
+  currency text not null,
+  entry_id uuid,
+  item_id uuid,
+  account_id uuid not null,
+  amount app_public.amount not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint write_offs_pkey primary key (tenant_id, proposal_id),
+  constraint write_offs_proposal_id_fkey foreign key (tenant_id, proposal_id)
+    references app_public.transaction_proposals on delete restrict,
+  constraint write_offs_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint write_offs_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint write_offs_item_id_fkey foreign key (tenant_id, item_id)
+    references app_public.clearing_items on delete restrict,
+  constraint write_offs_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint write_offs_is_of_an_entry_or_an_item check (num_nonnulls(entry_id, item_id) = 1),
+  constraint write_offs_amount_is_positive check (amount > 0)
+);
+
+create index write_offs_entry_id_idx on app_public.write_offs (tenant_id, entry_id) where entry_id is not null;
+create index write_offs_item_id_idx on app_public.write_offs (tenant_id, item_id) where item_id is not null;
+create index write_offs_account_id_idx on app_public.write_offs (tenant_id, account_id);
+create index write_offs_provider_code_idx on app_public.write_offs (tenant_id, provider_code, currency);
+
+--------------------------------------------------------------------------------------------------
+-- The report of a day, and what functions answer with
+
+create type app_public.reconciliation_figures as (
+  clearing_balance app_public.amount,
+  statement_balance app_public.amount,
+  in_flight_amount app_public.amount,
+  unplaced_amount app_public.amount,
+  suspense_balance app_public.amount,
+  unexplained_amount app_public.amount,
+  imported_count integer,
+  imported_amount app_public.amount,
+  matched_count integer,
+  matched_amount app_public.amount,
+  proposed_count integer,
+  unmatched_count integer,
+  unmatched_amount app_public.amount,
+  written_off_count integer,
+  written_off_amount app_public.amount,
+  break_count integer,
+  break_amount app_public.amount,
+  oldest_break_at timestamptz
+);
+
+create table app_public.reconciliation_reports (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  report_date date not null,
+  provider_code text not null,
+  currency text not null,
+  clearing_balance app_public.amount not null,
+  statement_balance app_public.amount not null,
+  in_flight_amount app_public.amount not null,
+  unplaced_amount app_public.amount not null,
+  suspense_balance app_public.amount not null,
+  unexplained_amount app_public.amount not null,
+  imported_count integer not null,
+  imported_amount app_public.amount not null,
+  matched_count integer not null,
+  matched_amount app_public.amount not null,
+  proposed_count integer not null,
+  unmatched_count integer not null,
+  unmatched_amount app_public.amount not null,
+  written_off_count integer not null,
+  written_off_amount app_public.amount not null,
+  break_count integer not null,
+  break_amount app_public.amount not null,
+  oldest_break_at timestamptz,
+  breaks jsonb not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint reconciliation_reports_pkey primary key (tenant_id, id),
+  constraint reconciliation_reports_report_date_key unique (tenant_id, report_date, provider_code, currency),
+  constraint reconciliation_reports_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint reconciliation_reports_breaks_are_a_list check (jsonb_typeof(breaks) = 'array')
+);
+
+create index reconciliation_reports_provider_code_idx
+  on app_public.reconciliation_reports (tenant_id, provider_code, currency, report_date);
+
+create type app_public.reconciliation_break as (
+  kind app_public.break_kind,
+  provider_code text,
+  currency text,
+  flow app_public.money_flow,
+  amount app_public.amount,
+  entry_id uuid,
+  item_id uuid,
+  payment_id uuid,
+  proposed_match_id uuid,
+  since timestamptz,
+  age_days integer,
+  age app_public.break_age
+);
+
+create type app_public.break_total as (
+  kind app_public.break_kind,
+  provider_code text,
+  currency text,
+  age app_public.break_age,
+  break_count integer,
+  amount app_public.amount
+);
 ---- words ----
 --!include errors/refusals.sql
 
@@ -226,6 +705,315 @@ create type app_public.skip_reason as enum ('holiday', 'request', 'outage', 'pau
 
 -- Which days are no business days: some days of every week, and the dates in app_public.holidays.
 create table app_public.holiday_calendars (
+---- posting together ----
+drop function app_private.post_batch(
+  app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
+drop function app_private.post_batch__attempt(
+  app_private.actor, app_public.transaction_input[], app_public.batch_mode, boolean, boolean);
+drop function app_private.post_batch__write(
+  integer, uuid, app_private.batch_items, app_private.batch_lines, app_private.batch_decision);
+--!include identity/authorize.sql
+--!include engine/post_batch__write.sql
+--!include engine/post_batch__attempt.sql
+--!include engine/post_batch.sql
+--!include engine/post_together.sql
+--!include ledger/tg_transactions__check.sql
+--!include ledger/tg_postings__check.sql
+
+---- settlement ----
+
+create type app_public.payment_attempt_status as enum (
+  'started', 'calling', 'unknown', 'accepted', 'settled', 'failed', 'abandoned'
+);
+create type app_public.provider_call as enum ('submit', 'ask', 'cancel');
+create type app_public.payment_error_action as enum ('retry', 'fail', 'ask');
+create type app_public.circuit_state as enum ('closed', 'open', 'half_open');
+create type app_public.dead_letter_source as enum ('payment', 'job', 'webhook', 'message');
+create type app_public.dead_letter_resolution as enum ('rerun', 'discarded');
+
+--------------------------------------------------------------------------------------------------
+-- How each provider is dealt with, and who goes where
+
+create table app_public.settlement_settings (
+  tenant_id integer not null,
+  provider_code text not null,
+  max_attempts integer not null default 8,
+  max_asks integer not null default 60,
+  retry_seconds integer not null default 2,
+  max_retry_seconds integer not null default 3600,
+  poll_seconds integer not null default 5,
+  max_poll_seconds integer not null default 3600,
+  failure_threshold integer not null default 5,
+  window_seconds integer not null default 60,
+  open_seconds integer not null default 30,
+  probes integer not null default 3,
+  probe_seconds integer not null default 60,
+  updated_at timestamptz not null default now(),
+  constraint settlement_settings_pkey primary key (tenant_id, provider_code),
+  constraint settlement_settings_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint settlement_settings_max_attempts_is_1_to_100 check (max_attempts between 1 and 100),
+  constraint settlement_settings_max_asks_is_1_to_1000 check (max_asks between 1 and 1000),
+  constraint settlement_settings_retry_rises check (retry_seconds between 1 and max_retry_seconds),
+  constraint settlement_settings_max_retry_is_a_day check (max_retry_seconds <= 86400),
+  constraint settlement_settings_poll_rises check (poll_seconds between 1 and max_poll_seconds),
+  constraint settlement_settings_max_poll_is_a_day check (max_poll_seconds <= 86400),
+  constraint settlement_settings_failure_threshold_is_1_to_1000 check (failure_threshold between 1 and 1000),
+  constraint settlement_settings_window_is_1_to_3600 check (window_seconds between 1 and 3600),
+  constraint settlement_settings_open_is_1_to_3600 check (open_seconds between 1 and 3600),
+  constraint settlement_settings_probes_is_1_to_100 check (probes between 1 and 100),
+  constraint settlement_settings_probe_is_1_to_3600 check (probe_seconds between 1 and 3600)
+);
+
+-- What an error of a provider means for the payment: by kind of provider for everyone, and by provider of a
+-- tenant, which goes before.
+create table app_public.default_error_policies (
+  provider_kind app_public.payment_provider_kind not null,
+  error_code text not null,
+  action app_public.payment_error_action not null,
+  constraint default_error_policies_pkey primary key (provider_kind, error_code),
+  constraint default_error_policies_error_code_is_a_pattern check (error_code ~ '^[A-Za-z0-9_.:-]{1,100}\*?$')
+);
+
+create table app_public.payment_error_policies (
+  tenant_id integer not null,
+  provider_code text not null,
+  error_code text not null,
+  action app_public.payment_error_action not null,
+  updated_at timestamptz not null default now(),
+  constraint payment_error_policies_pkey primary key (tenant_id, provider_code, error_code),
+  constraint payment_error_policies_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint payment_error_policies_error_code_is_a_pattern check (error_code ~ '^[A-Za-z0-9_.:-]{1,100}\*?$')
+);
+
+create table app_public.routing_rules (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  priority integer not null,
+  kind app_public.payment_kind,
+  currency text,
+  minimum_amount app_public.amount,
+  maximum_amount app_public.amount,
+  account_set_id uuid,
+  provider_code text not null,
+  fallback_provider_code text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint routing_rules_pkey primary key (tenant_id, id),
+  constraint routing_rules_priority_key unique (tenant_id, priority),
+  constraint routing_rules_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint routing_rules_account_set_id_fkey foreign key (tenant_id, account_set_id)
+    references app_public.account_sets on delete restrict,
+  constraint routing_rules_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint routing_rules_fallback_provider_code_fkey foreign key (tenant_id, fallback_provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint routing_rules_priority_is_1_to_100000 check (priority between 1 and 100000),
+  constraint routing_rules_are_about_what_leaves_or_comes check (kind in ('pay_in', 'pay_out')),
+  constraint routing_rules_minimum_is_positive check (minimum_amount > 0),
+  constraint routing_rules_amounts_are_a_range check (minimum_amount <= maximum_amount),
+  constraint routing_rules_fallback_is_another check (fallback_provider_code <> provider_code)
+);
+
+create index routing_rules_currency_idx on app_public.routing_rules (tenant_id, currency)
+  where currency is not null;
+create index routing_rules_account_set_id_idx on app_public.routing_rules (tenant_id, account_set_id)
+  where account_set_id is not null;
+create index routing_rules_provider_code_idx on app_public.routing_rules (tenant_id, provider_code);
+create index routing_rules_fallback_provider_code_idx
+  on app_public.routing_rules (tenant_id, fallback_provider_code) where fallback_provider_code is not null;
+
+--------------------------------------------------------------------------------------------------
+-- Attempts: what was asked of providers, and what came of it
+
+create table app_public.payment_attempts (
+  tenant_id integer not null,
+  payment_id uuid not null,
+  number integer not null,
+  provider_code text not null,
+  status app_public.payment_attempt_status not null default 'started',
+  fence integer not null default 0,
+  last_call app_public.provider_call,
+  asks integer not null default 0,
+  error_code text,
+  error_message text,
+  provider_reference text,
+  started_at timestamptz not null default clock_timestamp(),
+  called_at timestamptz,
+  answered_at timestamptz,
+  next_at timestamptz,
+  late_answer_at timestamptz,
+  late_answer text,
+  cancel_requested_at timestamptz,
+  job_id bigint,
+  probe_id uuid,
+  constraint payment_attempts_pkey primary key (tenant_id, payment_id, number),
+  constraint payment_attempts_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint payment_attempts_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint payment_attempts_number_is_positive check (number > 0),
+  constraint payment_attempts_each_call_has_a_fence check (
+    fence >= 0 and (fence > 0) = (called_at is not null) and (fence > 0) = (last_call is not null)
+  ),
+  constraint payment_attempts_started_was_not_called check ((status = 'started') = (fence = 0)),
+  constraint payment_attempts_calling_has_no_answer check (status <> 'calling' or answered_at is null),
+  constraint payment_attempts_answer_follows_a_call check (answered_at >= called_at),
+  constraint payment_attempts_asks_is_not_negative check (asks >= 0),
+  constraint payment_attempts_late_answer_has_its_time check ((late_answer is null) = (late_answer_at is null)),
+  constraint payment_attempts_error_code_is_1_to_100_characters check (length(error_code) between 1 and 100),
+  constraint payment_attempts_error_message_is_1_to_1000_characters
+    check (length(error_message) between 1 and 1000),
+  constraint payment_attempts_late_answer_is_1_to_1000_characters check (length(late_answer) between 1 and 1000)
+);
+
+create unique index payment_attempts_open_key on app_public.payment_attempts (tenant_id, payment_id)
+  where status in ('started', 'calling', 'unknown', 'accepted');
+create index payment_attempts_provider_code_idx
+  on app_public.payment_attempts (tenant_id, provider_code, payment_id, number);
+
+--------------------------------------------------------------------------------------------------
+-- Circuit breakers
+
+create table app_public.circuit_breakers (
+  tenant_id integer not null,
+  provider_code text not null,
+  id uuid not null default uuidv7(),
+  state app_public.circuit_state not null default 'closed',
+  failures integer not null default 0,
+  window_started_at timestamptz,
+  openings integer not null default 0,
+  opened_at timestamptz,
+  open_until timestamptz,
+  probes_left integer not null default 0,
+  tripped_by uuid,
+  reason text,
+  updated_at timestamptz not null default now(),
+  constraint circuit_breakers_pkey primary key (tenant_id, provider_code),
+  constraint circuit_breakers_id_key unique (tenant_id, id),
+  constraint circuit_breakers_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint circuit_breakers_tripped_by_fkey foreign key (tenant_id, tripped_by)
+    references app_public.memberships on delete restrict,
+  constraint circuit_breakers_counts_are_not_negative check (
+    failures >= 0 and openings >= 0 and probes_left >= 0
+  ),
+  constraint circuit_breakers_open_has_its_times check (
+    (state = 'closed') = (opened_at is null) and (state = 'closed') = (open_until is null)
+  ),
+  constraint circuit_breakers_only_half_open_probes check (
+    state = 'half_open' or probes_left = 0
+  ),
+  constraint circuit_breakers_tripped_is_open_with_a_reason check (
+    tripped_by is null or state = 'open' and reason is not null
+  ),
+  constraint circuit_breakers_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index circuit_breakers_tripped_by_idx on app_public.circuit_breakers (tenant_id, tripped_by)
+  where tripped_by is not null;
+
+-- The probes that are out. One that is not back in time is given back: its worker is dead.
+create table app_private.circuit_probes (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  started_at timestamptz not null default clock_timestamp(),
+  constraint circuit_probes_pkey primary key (tenant_id, id),
+  constraint circuit_probes_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.circuit_breakers on delete restrict
+);
+
+create index circuit_probes_provider_code_idx on app_private.circuit_probes (tenant_id, provider_code);
+
+--------------------------------------------------------------------------------------------------
+-- Dead letters, and the workers that are alive
+
+create table app_public.dead_letters (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  source app_public.dead_letter_source not null,
+  subject_id uuid,
+  task text not null,
+  payload jsonb not null,
+  reason text not null,
+  detail jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  resolved_at timestamptz,
+  resolution app_public.dead_letter_resolution,
+  resolved_by uuid,
+  note text,
+  constraint dead_letters_pkey primary key (tenant_id, id),
+  constraint dead_letters_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint dead_letters_resolved_by_fkey foreign key (tenant_id, resolved_by)
+    references app_public.memberships on delete restrict,
+  constraint dead_letters_payment_has_its_id check (source <> 'payment' or subject_id is not null),
+  constraint dead_letters_task_is_1_to_100_characters check (length(task) between 1 and 100),
+  constraint dead_letters_payload_is_at_most_4_kb check (octet_length(payload::text) <= 4096),
+  constraint dead_letters_reason_is_a_slug check (reason ~ '^[a-z][a-z0-9_]{0,49}$'),
+  constraint dead_letters_detail_is_an_object check (jsonb_typeof(detail) = 'object'),
+  constraint dead_letters_detail_is_at_most_16_kb check (octet_length(detail::text) <= 16384),
+  constraint dead_letters_resolved_at_once check (
+    (resolved_at is null) = (resolution is null) and (resolved_at is null) = (resolved_by is null)
+  ),
+  constraint dead_letters_discarded_has_its_note check (resolution <> 'discarded' or note is not null),
+  constraint dead_letters_note_is_1_to_1000_characters check (length(note) between 1 and 1000)
+);
+
+create unique index dead_letters_open_key on app_public.dead_letters (tenant_id, source, subject_id, reason)
+  where resolved_at is null and subject_id is not null;
+create index dead_letters_subject_id_idx on app_public.dead_letters (tenant_id, subject_id, id)
+  where subject_id is not null;
+create index dead_letters_resolved_by_idx on app_public.dead_letters (tenant_id, resolved_by)
+  where resolved_by is not null;
+
+create table app_private.workers (
+  id text not null,
+  started_at timestamptz not null default now(),
+  seen_at timestamptz not null default clock_timestamp(),
+  constraint workers_pkey primary key (id),
+  constraint workers_id_is_1_to_100_characters check (length(id) between 1 and 100)
+);
+-- The migration being written. See migrations/README.md.
+
+-- What the worker is to do about a payment next, with all that it needs for it.
+create type app_private.settlement_step as (
+  call app_public.provider_call,
+  attempt_number integer,
+  fence integer,
+  provider_code text,
+  provider_reference text,
+  kind app_public.payment_kind,
+  amount app_public.amount,
+  currency text,
+  exponent smallint,
+  reference text,
+  counterparty_id uuid,
+  counterparty_name text,
+  counterparty_bic text,
+  counterparty_country text,
+  account_ciphertext bytea,
+  refund_of_id uuid,
+  refund_of_provider_reference text
+
+---- fees ----
+
+--------------------------------------------------------------------------------------------------
+-- What payments are charged: fee schedules, VAT, splits. A row holds during a time and never changes but for
+-- its end, so no later decision touches an earlier payment.
+
+create type app_public.fee_method as enum ('fixed', 'percent', 'tiered');
+create type app_public.fee_tier_mode as enum ('graduated', 'whole');
+create type app_public.fee_bearer as enum ('payer', 'payee', 'account');
+create type app_public.fee_rounding as enum ('half_even', 'half_up');
+create type app_public.vat_treatment as enum ('none', 'exclusive', 'inclusive');
+create type app_public.charge_refund_policy as enum ('none', 'proportional');
+create type app_public.charge_kind as enum ('fee', 'vat', 'split');
+
+create table app_public.fee_schedules (
   tenant_id integer not null,
   id uuid not null default uuidv7(),
   code text not null,
@@ -405,3 +1193,545 @@ create type app_public.holiday_input as (
   observed_on date,
   name text
 );
+  payment_kind app_public.payment_kind not null,
+  currency text not null,
+  account_set_id uuid,
+  provider_code text,
+  priority integer not null default 0,
+  method app_public.fee_method not null,
+  fixed_amount app_public.amount not null default 0,
+  rate_millionths integer not null default 0,
+  tier_mode app_public.fee_tier_mode,
+  minimum_amount app_public.amount,
+  maximum_amount app_public.amount,
+  rounding app_public.fee_rounding not null default 'half_even',
+  bearer app_public.fee_bearer not null,
+  bearer_account_id uuid,
+  beneficiary_account_id uuid,
+  split_code text,
+  vat_treatment app_public.vat_treatment not null default 'none',
+  vat_jurisdiction text,
+  vat_category text,
+  vat_account_id uuid,
+  refund_policy app_public.charge_refund_policy not null default 'none',
+  during tstzrange not null,
+  -- What a schedule is for, beside its kind and currency: nulls would never be equal in a unique key.
+  scope text generated always as (coalesce(account_set_id::text, '') || ' ' || coalesce(provider_code, '')) stored,
+  created_at timestamptz not null default now(),
+  created_by uuid,
+  constraint fee_schedules_pkey primary key (tenant_id, id),
+  constraint fee_schedules_during_key
+    unique (tenant_id, code, payment_kind, currency, scope, during without overlaps),
+  constraint fee_schedules_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint fee_schedules_account_set_id_fkey foreign key (tenant_id, account_set_id)
+    references app_public.account_sets on delete restrict,
+  constraint fee_schedules_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint fee_schedules_bearer_account_id_fkey foreign key (tenant_id, bearer_account_id)
+    references app_public.accounts on delete restrict,
+  constraint fee_schedules_beneficiary_account_id_fkey foreign key (tenant_id, beneficiary_account_id)
+    references app_public.accounts on delete restrict,
+  constraint fee_schedules_vat_account_id_fkey foreign key (tenant_id, vat_account_id)
+    references app_public.accounts on delete restrict,
+  constraint fee_schedules_code_is_a_slug check (code ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint fee_schedules_name_is_1_to_200_characters check (length(name) between 1 and 200),
+  constraint fee_schedules_method_has_its_amounts check (
+    case method
+      when 'fixed' then fixed_amount > 0 and rate_millionths = 0
+      when 'percent' then fixed_amount >= 0 and rate_millionths between 1 and 1000000
+      else fixed_amount = 0 and rate_millionths = 0
+    end
+  ),
+  constraint fee_schedules_tiers_have_a_mode check ((method = 'tiered') = (tier_mode is not null)),
+  constraint fee_schedules_minimum_is_not_negative check (minimum_amount >= 0),
+  constraint fee_schedules_maximum_is_positive check (maximum_amount > 0),
+  constraint fee_schedules_minimum_is_below_maximum check (minimum_amount <= maximum_amount),
+  -- The other side of a payment from or to the outside is the provider, who pays what was agreed.
+  constraint fee_schedules_bearer_is_ours check (
+    case payment_kind
+      when 'pay_in' then bearer <> 'payer'
+      when 'transfer' then provider_code is null
+      else bearer <> 'payee'
+    end
+  ),
+  constraint fee_schedules_bearer_has_its_account check ((bearer = 'account') = (bearer_account_id is not null)),
+  constraint fee_schedules_goes_to_an_account_or_a_split check (
+    num_nonnulls(beneficiary_account_id, split_code) = 1
+  ),
+  constraint fee_schedules_bearer_is_not_beneficiary check (bearer_account_id <> beneficiary_account_id),
+  constraint fee_schedules_vat_is_complete check (
+    num_nonnulls(vat_jurisdiction, vat_category, vat_account_id)
+      = case vat_treatment when 'none' then 0 else 3 end
+  ),
+  constraint fee_schedules_during_begins check (
+    not isempty(during) and not lower_inf(during) and lower_inc(during) and not upper_inc(during)
+  )
+);
+
+create index fee_schedules_payment_kind_idx on app_public.fee_schedules (tenant_id, payment_kind, currency);
+create index fee_schedules_currency_idx on app_public.fee_schedules (tenant_id, currency);
+create index fee_schedules_account_set_id_idx on app_public.fee_schedules (tenant_id, account_set_id)
+  where account_set_id is not null;
+create index fee_schedules_provider_code_idx on app_public.fee_schedules (tenant_id, provider_code)
+  where provider_code is not null;
+create index fee_schedules_bearer_account_id_idx on app_public.fee_schedules (tenant_id, bearer_account_id)
+  where bearer_account_id is not null;
+create index fee_schedules_beneficiary_account_id_idx
+  on app_public.fee_schedules (tenant_id, beneficiary_account_id) where beneficiary_account_id is not null;
+create index fee_schedules_vat_account_id_idx on app_public.fee_schedules (tenant_id, vat_account_id)
+  where vat_account_id is not null;
+
+create table app_public.fee_tiers (
+  tenant_id integer not null,
+  fee_schedule_id uuid not null,
+  from_amount app_public.amount not null,
+  rate_millionths integer not null default 0,
+  fixed_amount app_public.amount not null default 0,
+  constraint fee_tiers_pkey primary key (tenant_id, fee_schedule_id, from_amount),
+  constraint fee_tiers_fee_schedule_id_fkey foreign key (tenant_id, fee_schedule_id)
+    references app_public.fee_schedules on delete restrict,
+  constraint fee_tiers_from_amount_is_not_negative check (from_amount >= 0),
+  constraint fee_tiers_rate_is_at_most_the_whole check (rate_millionths between 0 and 1000000),
+  constraint fee_tiers_fixed_amount_is_not_negative check (fixed_amount >= 0)
+);
+
+create table app_public.vat_rates (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  jurisdiction text not null,
+  category text not null,
+  rate_millionths integer not null,
+  during tstzrange not null,
+  created_at timestamptz not null default now(),
+  created_by uuid,
+  constraint vat_rates_pkey primary key (tenant_id, id),
+  constraint vat_rates_during_key unique (tenant_id, jurisdiction, category, during without overlaps),
+  constraint vat_rates_tenant_id_fkey foreign key (tenant_id) references app_public.tenants on delete restrict,
+  constraint vat_rates_jurisdiction_has_its_form check (jurisdiction ~ '^[A-Z]{2}(-[A-Z0-9]{1,3})?$'),
+  constraint vat_rates_category_is_a_slug check (category ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint vat_rates_rate_is_at_most_the_whole check (rate_millionths between 0 and 1000000),
+  constraint vat_rates_during_begins check (
+    not isempty(during) and not lower_inf(during) and lower_inc(during) and not upper_inc(during)
+  )
+);
+
+-- A rule with an account splits what payments bring to that account; one without is for fees, which name it.
+create table app_public.split_rules (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  code text not null,
+  name text not null,
+  currency text not null,
+  account_id uuid,
+  refund_policy app_public.charge_refund_policy not null default 'proportional',
+  during tstzrange not null,
+  created_at timestamptz not null default now(),
+  created_by uuid,
+  constraint split_rules_pkey primary key (tenant_id, id),
+  constraint split_rules_during_key unique (tenant_id, code, currency, during without overlaps),
+  -- An account is split by one rule at a time. Null is never equal to null, as is wanted here.
+  constraint split_rules_account_id_key unique (tenant_id, account_id, during without overlaps),
+  constraint split_rules_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint split_rules_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint split_rules_code_is_a_slug check (code ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint split_rules_name_is_1_to_200_characters check (length(name) between 1 and 200),
+  constraint split_rules_during_begins check (
+    not isempty(during) and not lower_inf(during) and lower_inc(during) and not upper_inc(during)
+  )
+);
+
+create index split_rules_currency_idx on app_public.split_rules (tenant_id, currency);
+create index split_rules_account_id_idx on app_public.split_rules (tenant_id, account_id)
+  where account_id is not null;
+
+create table app_public.split_shares (
+  tenant_id integer not null,
+  split_rule_id uuid not null,
+  number integer not null,
+  account_id uuid not null,
+  rate_millionths integer,
+  fixed_amount app_public.amount,
+  -- No rate and no amount: whoever gets what the others leave.
+  is_remainder boolean generated always as (rate_millionths is null and fixed_amount is null) stored,
+  constraint split_shares_pkey primary key (tenant_id, split_rule_id, number),
+  constraint split_shares_account_id_key unique (tenant_id, split_rule_id, account_id),
+  constraint split_shares_split_rule_id_fkey foreign key (tenant_id, split_rule_id)
+    references app_public.split_rules on delete restrict,
+  constraint split_shares_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint split_shares_number_is_positive check (number > 0),
+  constraint split_shares_is_a_rate_or_an_amount check (num_nonnulls(rate_millionths, fixed_amount) <= 1),
+  constraint split_shares_rate_is_at_most_the_whole check (rate_millionths between 1 and 1000000),
+  constraint split_shares_fixed_amount_is_positive check (fixed_amount > 0)
+);
+
+create unique index split_shares_remainder_key on app_public.split_shares (tenant_id, split_rule_id)
+  where is_remainder;
+create index split_shares_account_id_idx on app_public.split_shares (tenant_id, account_id);
+
+-- What a payment was charged, or what a refund gives back of it: from whom, to whom, by which rule.
+create table app_public.payment_charges (
+  tenant_id integer not null,
+  payment_id uuid not null,
+  number integer not null,
+  kind app_public.charge_kind not null,
+  fee_schedule_id uuid,
+  vat_rate_id uuid,
+  split_rule_id uuid,
+  base_amount app_public.amount not null,
+  amount app_public.amount not null,
+  debit_account_id uuid not null,
+  credit_account_id uuid not null,
+  refund_policy app_public.charge_refund_policy not null,
+  refunded_payment_id uuid,
+  refunded_number integer,
+  constraint payment_charges_pkey primary key (tenant_id, payment_id, number),
+  constraint payment_charges_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint payment_charges_fee_schedule_id_fkey foreign key (tenant_id, fee_schedule_id)
+    references app_public.fee_schedules on delete restrict,
+  constraint payment_charges_vat_rate_id_fkey foreign key (tenant_id, vat_rate_id)
+    references app_public.vat_rates on delete restrict,
+  constraint payment_charges_split_rule_id_fkey foreign key (tenant_id, split_rule_id)
+    references app_public.split_rules on delete restrict,
+  constraint payment_charges_debit_account_id_fkey foreign key (tenant_id, debit_account_id)
+    references app_public.accounts on delete restrict,
+  constraint payment_charges_credit_account_id_fkey foreign key (tenant_id, credit_account_id)
+    references app_public.accounts on delete restrict,
+  constraint payment_charges_refunded_number_fkey foreign key (tenant_id, refunded_payment_id, refunded_number)
+    references app_public.payment_charges on delete restrict,
+  constraint payment_charges_refunded_number_key unique (tenant_id, refunded_payment_id, refunded_number, payment_id),
+  constraint payment_charges_number_is_positive check (number > 0),
+  constraint payment_charges_amount_is_positive check (amount > 0),
+  constraint payment_charges_accounts_are_two check (debit_account_id <> credit_account_id),
+  constraint payment_charges_kind_has_its_rule check (
+    case kind
+      when 'fee' then fee_schedule_id is not null and vat_rate_id is null
+      when 'vat' then num_nonnulls(fee_schedule_id, vat_rate_id) = 2 and split_rule_id is null
+      else split_rule_id is not null and num_nonnulls(fee_schedule_id, vat_rate_id) = 0
+    end
+  ),
+  constraint payment_charges_refund_names_its_charge check (
+    (refunded_payment_id is null) = (refunded_number is null)
+  )
+);
+
+create index payment_charges_fee_schedule_id_idx on app_public.payment_charges (tenant_id, fee_schedule_id)
+  where fee_schedule_id is not null;
+create index payment_charges_vat_rate_id_idx on app_public.payment_charges (tenant_id, vat_rate_id)
+  where vat_rate_id is not null;
+create index payment_charges_split_rule_id_idx on app_public.payment_charges (tenant_id, split_rule_id)
+  where split_rule_id is not null;
+create index payment_charges_debit_account_id_idx on app_public.payment_charges (tenant_id, debit_account_id);
+create index payment_charges_credit_account_id_idx on app_public.payment_charges (tenant_id, credit_account_id);
+
+create type app_public.fee_tier_input as (
+  from_amount app_public.amount,
+  rate_millionths integer,
+  fixed_amount app_public.amount
+);
+
+create type app_public.fee_schedule_input as (
+  code text,
+  name text,
+  payment_kind app_public.payment_kind,
+  currency text,
+  account_set_id uuid,
+  provider_code text,
+  priority integer,
+  method app_public.fee_method,
+  fixed_amount app_public.amount,
+  rate_millionths integer,
+  tier_mode app_public.fee_tier_mode,
+  tiers app_public.fee_tier_input[],
+  minimum_amount app_public.amount,
+  maximum_amount app_public.amount,
+  rounding app_public.fee_rounding,
+  bearer app_public.fee_bearer,
+  bearer_account_id uuid,
+  beneficiary_account_id uuid,
+  split_code text,
+  vat_treatment app_public.vat_treatment,
+  vat_jurisdiction text,
+  vat_category text,
+  vat_account_id uuid,
+  refund_policy app_public.charge_refund_policy,
+  valid_from timestamptz,
+  valid_to timestamptz
+);
+
+create type app_public.split_share_input as (
+  account_id uuid,
+  rate_millionths integer,
+  fixed_amount app_public.amount
+);
+
+create type app_public.quoted_charge as (
+  kind app_public.charge_kind,
+  code text,
+  base_amount app_public.amount,
+  amount app_public.amount,
+  debit_account_id uuid,
+  credit_account_id uuid,
+  is_given_back boolean
+);
+
+create type app_public.quoted_posting as (
+  account_id uuid,
+  direction app_public.direction,
+  amount app_public.amount
+);
+
+create type app_public.payment_quote as (
+  currency text,
+  amount app_public.amount,
+  charges app_public.quoted_charge[],
+  postings app_public.quoted_posting[]
+);
+
+---- vouchers ----
+
+create type app_public.voucher_status as enum ('open', 'spent', 'expired', 'cancelled');
+create type app_public.voucher_move_kind as enum ('issued', 'redeemed', 'expired', 'cancelled');
+
+create table app_public.voucher_campaigns (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  code text not null,
+  name text not null,
+  currency text not null,
+  funding_account_id uuid not null,
+  liability_account_id uuid not null,
+  breakage_account_id uuid not null,
+  created_at timestamptz not null default now(),
+  created_by uuid,
+  constraint voucher_campaigns_pkey primary key (tenant_id, id),
+  constraint voucher_campaigns_code_key unique (tenant_id, code),
+  constraint voucher_campaigns_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint voucher_campaigns_funding_account_id_fkey foreign key (tenant_id, funding_account_id)
+    references app_public.accounts on delete restrict,
+  constraint voucher_campaigns_liability_account_id_fkey foreign key (tenant_id, liability_account_id)
+    references app_public.accounts on delete restrict,
+  constraint voucher_campaigns_breakage_account_id_fkey foreign key (tenant_id, breakage_account_id)
+    references app_public.accounts on delete restrict,
+  constraint voucher_campaigns_code_is_a_slug check (code ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint voucher_campaigns_name_is_1_to_200_characters check (length(name) between 1 and 200),
+  constraint voucher_campaigns_liability_is_another_account check (
+    liability_account_id not in (funding_account_id, breakage_account_id)
+  )
+);
+
+create index voucher_campaigns_currency_idx on app_public.voucher_campaigns (tenant_id, currency);
+create index voucher_campaigns_funding_account_id_idx
+  on app_public.voucher_campaigns (tenant_id, funding_account_id);
+create index voucher_campaigns_liability_account_id_idx
+  on app_public.voucher_campaigns (tenant_id, liability_account_id);
+create index voucher_campaigns_breakage_account_id_idx
+  on app_public.voucher_campaigns (tenant_id, breakage_account_id);
+
+create table app_public.voucher_issues (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  campaign_id uuid not null,
+  voucher_count integer not null,
+  amount app_public.amount not null,
+  expires_at timestamptz,
+  transaction_id uuid not null,
+  idempotency_key text,
+  created_at timestamptz not null default now(),
+  created_by uuid,
+  constraint voucher_issues_pkey primary key (tenant_id, id),
+  constraint voucher_issues_campaign_id_fkey foreign key (tenant_id, campaign_id)
+    references app_public.voucher_campaigns on delete restrict,
+  constraint voucher_issues_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint voucher_issues_voucher_count_is_1_to_10000 check (voucher_count between 1 and 10000),
+  constraint voucher_issues_amount_is_positive check (amount > 0),
+  constraint voucher_issues_idempotency_key_is_1_to_255_characters check (
+    length(idempotency_key) between 1 and 255
+  )
+);
+
+create index voucher_issues_campaign_id_idx on app_public.voucher_issues (tenant_id, campaign_id, id);
+create unique index voucher_issues_transaction_id_key on app_public.voucher_issues (tenant_id, transaction_id);
+create unique index voucher_issues_idempotency_key_key
+  on app_public.voucher_issues (tenant_id, idempotency_key) where idempotency_key is not null;
+
+create table app_public.vouchers (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  issue_id uuid not null,
+  -- SHA-256 of the code, which has 80 random bits and is kept nowhere.
+  code_hash bytea not null,
+  code_hint text not null,
+  amount app_public.amount not null,
+  rest_amount app_public.amount not null,
+  status app_public.voucher_status not null default 'open',
+  move_number integer not null default 1,
+  expires_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint vouchers_pkey primary key (tenant_id, id),
+  constraint vouchers_code_hash_key unique (tenant_id, code_hash),
+  constraint vouchers_issue_id_fkey foreign key (tenant_id, issue_id)
+    references app_public.voucher_issues on delete restrict,
+  constraint vouchers_code_hash_has_32_bytes check (octet_length(code_hash) = 32),
+  constraint vouchers_code_hint_has_4_characters check (length(code_hint) = 4),
+  constraint vouchers_amount_is_positive check (amount > 0),
+  constraint vouchers_rest_is_at_most_the_amount check (rest_amount between 0 and amount),
+  constraint vouchers_open_has_a_rest check ((status = 'open') = (rest_amount > 0))
+);
+
+create index vouchers_issue_id_idx on app_public.vouchers (tenant_id, issue_id);
+create index vouchers_expires_at_idx on app_public.vouchers (tenant_id, expires_at, id)
+  where status = 'open' and expires_at is not null;
+
+/*
+ * What became of a voucher, for ever. Constraints alone keep the sum: a move starts with the rest that the one
+ * before it left, takes its amount from it, and the voucher has the rest that its last move left.
+ */
+create table app_public.voucher_moves (
+  tenant_id integer not null,
+  voucher_id uuid not null,
+  number integer not null,
+  kind app_public.voucher_move_kind not null,
+  amount app_public.amount not null,
+  rest_amount app_public.amount not null,
+  previous_number integer generated always as (nullif(number - 1, 0)) stored,
+  previous_rest_amount app_public.amount,
+  transaction_id uuid not null,
+  account_id uuid,
+  asked_amount app_public.amount,
+  idempotency_key text,
+  reason text,
+  moved_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint voucher_moves_pkey primary key (tenant_id, voucher_id, number),
+  constraint voucher_moves_rest_amount_key unique (tenant_id, voucher_id, number, rest_amount),
+  constraint voucher_moves_voucher_id_fkey foreign key (tenant_id, voucher_id)
+    references app_public.vouchers on delete restrict,
+  constraint voucher_moves_previous_number_fkey
+    foreign key (tenant_id, voucher_id, previous_number, previous_rest_amount)
+    references app_public.voucher_moves (tenant_id, voucher_id, number, rest_amount) on delete restrict,
+  constraint voucher_moves_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint voucher_moves_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint voucher_moves_amount_is_positive check (amount > 0),
+  constraint voucher_moves_rest_is_not_negative check (rest_amount >= 0),
+  constraint voucher_moves_start_as_issued check (
+    (number = 1) = (kind = 'issued') and (number = 1) = (previous_rest_amount is null)
+  ),
+  constraint voucher_moves_amount_leaves_the_rest check (
+    rest_amount = case when number = 1 then amount::numeric else previous_rest_amount - amount end
+  ),
+  constraint voucher_moves_end_leaves_nothing check (kind not in ('expired', 'cancelled') or rest_amount = 0),
+  constraint voucher_moves_redeemed_has_its_account check ((kind = 'redeemed') = (account_id is not null)),
+  constraint voucher_moves_idempotency_key_is_1_to_255_characters check (
+    length(idempotency_key) between 1 and 255
+  ),
+  constraint voucher_moves_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index voucher_moves_previous_number_idx
+  on app_public.voucher_moves (tenant_id, voucher_id, previous_number, previous_rest_amount);
+create index voucher_moves_transaction_id_idx on app_public.voucher_moves (tenant_id, transaction_id);
+create index voucher_moves_account_id_idx on app_public.voucher_moves (tenant_id, account_id)
+  where account_id is not null;
+create unique index voucher_moves_idempotency_key_key
+  on app_public.voucher_moves (tenant_id, idempotency_key) where idempotency_key is not null;
+
+alter table app_public.vouchers
+  add constraint vouchers_move_number_fkey foreign key (tenant_id, id, move_number, rest_amount)
+    references app_public.voucher_moves (tenant_id, voucher_id, number, rest_amount) on delete restrict
+    deferrable initially deferred;
+create index vouchers_move_number_idx on app_public.vouchers (tenant_id, id, move_number, rest_amount);
+
+create type app_public.issued_voucher as (
+  id uuid,
+  code text,
+  code_hint text
+);
+
+create type app_public.issued_vouchers as (
+  issue_id uuid,
+  transaction_id uuid,
+  is_replayed boolean,
+  vouchers app_public.issued_voucher[]
+);
+
+create type app_public.voucher_redemption as (
+  voucher_id uuid,
+  transaction_id uuid,
+  amount app_public.amount,
+  rest_amount app_public.amount,
+  is_replayed boolean,
+  refusal app_public.refusal
+);
+
+--!include errors/refusals.sql
+--!include identity/permissions.sql
+--!include audit/security_event_kinds.sql
+--!include events/event_kinds.sql
+--!include jobs/bury_jobs.sql
+--!include jobs/dead_workers.sql
+--!include settlement/settings.sql
+--!include settlement/dead_letters.sql
+--!include settlement/circuit_breakers.sql
+--!include settlement/trip_circuit_breaker.sql
+--!include settlement/reset_circuit_breaker.sql
+--!include settlement/route_payment.sql
+--!include payments/payment_of_input.sql
+--!include settlement/attempts.sql
+--!include settlement/record_settlement.sql
+--!include settlement/apply_provider_answer.sql
+--!include settlement/take_settlement.sql
+--!include settlement/payments_without_a_job.sql
+--!include settlement/rerun_dead_letter.sql
+--!include settlement/discard_dead_letter.sql
+--!include settlement/settings_of_providers.sql
+--!include settlement/routing_rules.sql
+--!include settlement/default_error_policies.sql
+--!include settlement/metrics.sql
+--!include settlement/access.sql
+--!include settlement/comments.sql
+--!include checks/payment_attempts_that_do_not_fit.sql
+--!include checks/payments_without_a_job.sql
+--!include identity/attempts.sql
+--!include events/event_kinds.sql
+--!include fees/round_ratio.sql
+--!include fees/account_sets_above.sql
+--!include fees/fee_amount.sql
+--!include fees/split_amount.sql
+--!include fees/payment_charges_of.sql
+--!include fees/charges_given_back.sql
+--!include fees/charged_postings.sql
+--!include fees/keep_charge_rules.sql
+--!include fees/set_fee_schedule.sql
+--!include fees/end_fee_schedule.sql
+--!include fees/set_vat_rate.sql
+--!include fees/set_split_rule.sql
+--!include fees/quote_payment.sql
+--!include fees/access.sql
+--!include fees/comments.sql
+--!include payments/payment_postings.sql
+--!include payments/insert_payment.sql
+--!include vouchers/voucher_codes.sql
+--!include vouchers/voucher_attempts.sql
+--!include vouchers/create_voucher_campaign.sql
+--!include vouchers/issue_vouchers.sql
+--!include vouchers/redeem_voucher.sql
+--!include vouchers/end_vouchers.sql
+--!include vouchers/cancel_voucher.sql
+--!include vouchers/expire_vouchers.sql
+--!include vouchers/keep_vouchers.sql
+--!include vouchers/access.sql
+--!include vouchers/comments.sql
+--!include checks/payment_charges_that_differ.sql
+--!include checks/vouchers_that_differ.sql
+--!include audit/exceptions.sql
+--!include access/row_level_security.sql
+--!include audit/triggers.sql

@@ -34,6 +34,8 @@ import { type Identity, makeIdentity } from "./identity/identity.ts";
 import { makePasswords } from "./identity/passwords.ts";
 import { type Mailer, missingMailer } from "./mailer.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
+import { postTogether } from "./posting/post_together.ts";
+import { makePostingQueue } from "./posting/queue.ts";
 
 /** A part of the process that runs until it is stopped. */
 export interface RunningPart {
@@ -109,8 +111,14 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const metrics = makeMetrics(pool);
   const rateLimits = makeRateLimits({ config, refusals, countHits: countInDatabase(counterPool), log });
   const identity = startIdentity({ config, pool, keys, rateLimits, mailer, log });
+  const postings = makePostingQueue({
+    post: postTogether(pool),
+    maxBatch: 100,
+    maxBatches: Math.max(2, Math.floor(config.apiPoolSize / 2)),
+    maxWaiting: config.postingQueue,
+  });
   const outbound = { allowPrivate: config.webhooksAllowPrivate };
-  const services = { fieldKeys: config.fieldKeys, outbound, identity };
+  const services = { fieldKeys: config.fieldKeys, outbound, identity, postings };
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -146,6 +154,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     refusals,
     rateLimits,
     operationRules,
+    postings,
     metrics,
     recorder,
     log,

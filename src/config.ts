@@ -35,7 +35,11 @@ export interface Config {
   kycProviderSecret: string | undefined;
   logLevel: (typeof logLevels)[number];
   workerConcurrency: number;
+  /** Where the worker shows its figures and that it lives. Undefined: nowhere. */
+  workerPort: number | undefined;
   apiPoolSize: number;
+  /** How many requests may wait to be posted together with others. */
+  postingQueue: number;
   /** Origins that browsers may call from; empty = none but our own. */
   corsOrigins: string[];
   /** Express's `trust proxy`: false, the number of proxies, or their addresses. */
@@ -146,7 +150,9 @@ const environment = z.object({
   TALLYSTICK_KYC_PROVIDER_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
+  TALLYSTICK_WORKER_PORT: integer(0, 65535).optional(),
   TALLYSTICK_API_POOL_SIZE: integer(1, 500).default(10),
+  TALLYSTICK_POSTING_QUEUE: integer(1, 1_000_000).default(5000),
   TALLYSTICK_CORS_ORIGINS: origins.default([]),
   TALLYSTICK_TRUST_PROXY: trustProxy.default(false),
   TALLYSTICK_RATE_LIMIT_PER_MINUTE: perMinute.default(600),
@@ -228,7 +234,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     kycProviderSecret: kycSecret,
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
+    workerPort: values.TALLYSTICK_WORKER_PORT,
     apiPoolSize: values.TALLYSTICK_API_POOL_SIZE,
+    postingQueue: values.TALLYSTICK_POSTING_QUEUE,
     corsOrigins: values.TALLYSTICK_CORS_ORIGINS,
     trustProxy: values.TALLYSTICK_TRUST_PROXY,
     rateLimits: rateLimitsOf(values),

@@ -24,10 +24,14 @@ export function startRelay({ pool, log, idleMs = 100 }: RelayOptions): RunningPa
   const pause = (ms: number): Promise<unknown> =>
     sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined);
   const loop = async (): Promise<void> => {
+    // What the database looked like when there was nothing to tell.
+    let told: string | undefined;
     while (!stopping.signal.aborted) {
       try {
-        const told = Math.max(await relayOnce(pool), await relayEventsOnce(pool));
-        if (told < batchSize) await pause(idleMs);
+        const snapshot = await readSnapshot(pool);
+        const count = snapshot === told ? 0 : Math.max(await relayOnce(pool), await relayEventsOnce(pool));
+        told = count === 0 ? snapshot : undefined;
+        if (count < batchSize) await pause(idleMs);
       } catch (error) {
         if (stopping.signal.aborted) return;
         log.warn({ err: error }, "the relay failed and goes on");
@@ -62,4 +66,16 @@ export async function relayEventsOnce(pool: pg.Pool): Promise<number> {
     values: [batchSize],
   });
   return rows[0]?.made ?? 0;
+}
+
+/**
+ * Changes with each database transaction that writes something and begins or ends. While it is the same there is
+ * nothing new, for any tenant: an idle server is asked for nothing else.
+ */
+async function readSnapshot(pool: pg.Pool): Promise<string | undefined> {
+  const { rows } = await pool.query<{ snapshot: string }>({
+    name: "relay_snapshot",
+    text: "select pg_current_snapshot()::text as snapshot",
+  });
+  return rows[0]?.snapshot;
 }

@@ -1,36 +1,49 @@
+import { EventEmitter } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Logger as GraphileLogger, run, type Task, type TaskList } from "graphile-worker";
+import { Logger as GraphileLogger, run, type Task, type TaskList, type WorkerEvents } from "graphile-worker";
 import pg from "pg";
 import type { Logger } from "pino";
 import type { RunningPart } from "./api.ts";
 import type { Config } from "./config.ts";
+import { startHeartbeat } from "./heartbeat.ts";
+import { startWorkerHttp } from "./http/worker_app.ts";
 import { tasksFolder } from "./paths.ts";
+import type { FindPaymentProvider } from "./payments/settle.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
 import { startRelay } from "./relay.ts";
 import { startSecurityLog } from "./security_log.ts";
+import { makeWorkerMetrics } from "./worker_metrics.ts";
 
 export interface WorkerOptions {
   config: Config;
   /** The URL of the login tallystick_worker. */
   databaseUrl: string;
   log: Logger;
+  /** Who moves the money. Default: the providers that the tenants have set up. */
+  findPaymentProvider?: FindPaymentProvider;
   /** Told if the worker ends without being asked to: the process should end and be restarted. */
   onFatal: (error: Error) => void;
 }
 
 /** Starts the job worker in this process. */
-export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerOptions): Promise<RunningPart> {
-  const taskList = await loadTasks({ config });
+export async function startWorker({ config, databaseUrl, log, onFatal, ...rest }: WorkerOptions): Promise<RunningPart> {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
-    // One connection a job, one for LISTEN, one for housekeeping, one for the relay, one for security events.
-    max: config.workerConcurrency + 4,
+    // One for LISTEN, one for housekeeping, one each for relay, heartbeat and security events, and what jobs use.
+    max: Math.min(config.workerConcurrency, maxJobConnections) + 5,
     application_name: "tallystick-worker",
   });
   logBrokenConnections(pool, log);
+  const findPaymentProvider = rest.findPaymentProvider ?? noPaymentProvider;
+  const taskList = await loadTasks({ config, findPaymentProvider });
   await keepAuditTrail(pool, config);
+  const events: WorkerEvents = new EventEmitter();
+  const burials = buryFailedJobs(events, pool, log);
+  const metrics = makeWorkerMetrics(pool, events);
+  const named = Promise.withResolvers<string>();
+  events.once("pool:create", ({ workerPool }) => named.resolve(workerPool.id));
   const runner = await run({
     pgPool: pool,
     taskList,
@@ -38,9 +51,12 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
     concurrency: config.workerConcurrency,
     noHandleSignals: true,
     logger: bridgeLogger(log),
+    events,
+    preset: { worker: queueSettings(config) },
   });
-  const relay = startRelay({ pool, log });
-  const securityLog = startSecurityLog({ pool, log });
+  const heartbeat = startHeartbeat({ pool, log, workerId: await named.promise });
+  const http = config.workerPort === undefined ? undefined : await startWorkerHttp({ config, metrics });
+  const parts = [startRelay({ pool, log }), startSecurityLog({ pool, log }), ...(http ? [http] : [])];
   let stopping = false;
   const ended = runner.promise.then(
     () => stopping || onFatal(new Error("The worker ended by itself.")),
@@ -48,12 +64,50 @@ export async function startWorker({ config, databaseUrl, log, onFatal }: WorkerO
   );
   const stop = async (): Promise<void> => {
     stopping = true;
-    await Promise.all([relay.stop(), securityLog.stop()]);
+    await Promise.all(parts.map((part) => part.stop()));
     await runner.stop().catch((error: unknown) => log.warn({ err: error }, "the worker did not stop cleanly"));
     await ended;
+    await burials.stop();
+    // It lives as long as it has jobs.
+    await heartbeat.stop();
     await pool.end();
   };
-  return { stop };
+  return { ...(http && { url: http.url }), stop };
+}
+
+const noPaymentProvider: FindPaymentProvider = ({ code }) =>
+  Promise.reject(new Error(`Nobody speaks to the payment provider ${code} here.`));
+
+/** Jobs wait for providers most of the time, so there are fewer connections than jobs. */
+const maxJobConnections = 12;
+
+/**
+ * Several jobs are fetched and completed at a time, which settles three times as many payments a second. What is
+ * fetched waits for seconds at most before another worker gets it.
+ */
+function queueSettings({ workerConcurrency }: Config): GraphileConfig.WorkerOptions {
+  return {
+    localQueue: { size: workerConcurrency, ttl: 5_000 },
+    completeJobBatchDelay: 0,
+    failJobBatchDelay: 0,
+  };
+}
+
+/**
+ * Keeps a job that has failed for the last time as a dead letter, at once. Where that fails too, the job
+ * jobs/bury_failed finds it.
+ */
+function buryFailedJobs(events: WorkerEvents, pool: pg.Pool, log: Logger): RunningPart {
+  const running = new Set<Promise<unknown>>();
+  events.on("job:failed", ({ job, error }) => {
+    const message = error instanceof Error ? error.message : String(error);
+    const burial = pool
+      .query("select app_jobs.bury_jobs(job_id => $1, error => $2)", [job.id, message])
+      .catch((problem: unknown) => log.warn({ err: problem }, "a job that failed for good could not be kept yet"))
+      .finally(() => running.delete(burial));
+    running.add(burial);
+  });
+  return { stop: async () => void (await Promise.all(running)) };
 }
 
 /** Tells the database for how long the trail is kept: what the jobs remove is decided there. */
@@ -69,6 +123,7 @@ async function keepAuditTrail(pool: pg.Pool, { auditRetentionMonths }: Config): 
 /** What a task may need besides the database. */
 export interface TaskServices {
   config: Config;
+  findPaymentProvider: FindPaymentProvider;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { GrafastSubscriber } from "postgraphile/grafast";
 import { SafeError } from "postgraphile/grafast";
 
 /** What the relay tells about, and the table that its ids are of. */
-const tables = { transactions: "transactions", balances: "accounts" } as const;
+const tables = { transactions: "transactions", balances: "accounts", events: "events" } as const;
 export type EventKind = keyof typeof tables;
 
 /** One row that something happened to, which the subscriber may see. */

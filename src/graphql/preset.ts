@@ -22,6 +22,7 @@ import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
+import { PostTogetherPlugin } from "./post_together.ts";
 import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
@@ -65,6 +66,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     PagesPlugin,
     TenantFreeNodeIdsPlugin,
     ResultRelationsPlugin,
+    PostTogetherPlugin,
     InvitationsPlugin,
     IdentityPlugin,
     ApiKeysPlugin,

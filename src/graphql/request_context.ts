@@ -3,6 +3,8 @@ import type { TargetOptions } from "../http/outbound.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Posted } from "../posting/post_together.ts";
+import type { PostingQueue } from "../posting/queue.ts";
 
 declare global {
   namespace Grafast {
@@ -36,6 +38,7 @@ export interface RequestContextOptions extends Caller {
   fieldKeys: KeyProvider;
   outbound: TargetOptions;
   identity: Identity;
+  postings: PostingQueue<Posted>;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -48,6 +51,7 @@ export interface RequestContext {
   fieldKeys: KeyProvider;
   outbound: TargetOptions;
   identity: Identity;
+  postings: PostingQueue<Posted>;
   caller: Caller;
 }
 
@@ -58,6 +62,7 @@ export function makeRequestContext({
   fieldKeys,
   outbound,
   identity,
+  postings,
   ...caller
 }: RequestContextOptions): RequestContext {
   return {
@@ -66,6 +71,7 @@ export function makeRequestContext({
     fieldKeys,
     outbound,
     identity,
+    postings,
     caller,
     pgSettings: makePgSettings(caller),
   };

@@ -9,8 +9,10 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts) throw new Error("The tables transactions and accounts are not exposed.");
+  const { transactions, accounts, events } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !events) {
+    throw new Error("The tables transactions, accounts and events are not exposed.");
+  }
   return {
     typeDefs: gql`
       extend type Subscription {
@@ -31,6 +33,12 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           """
           accountId: UUID
         ): BalanceChangedEvent
+
+        """
+        Each event of the stream from now on, in the order of its numbers, for those who run the books. What happens
+        while no subscription is open is not told later: read \`events\` after the last number that came.
+        """
+        eventOccurred: EventOccurredEvent
       }
 
       """
@@ -52,6 +60,16 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         """
         account: Account
       }
+
+      """
+      Something happened.
+      """
+      type EventOccurredEvent {
+        """
+        What happened.
+        """
+        event: Event
+      }
     `,
     objects: {
       Subscription: {
@@ -64,6 +82,15 @@ export const SubscriptionsPlugin = extendSchema((build) => {
             subscribePlan: (_$root, fieldArgs) => listenTo("balances", fieldArgs.getRaw("accountId")),
             plan: ($event: Step) => $event,
           },
+          eventOccurred: {
+            subscribePlan: () => listenTo("events"),
+            plan: ($event: Step) => $event,
+          },
+        },
+      },
+      EventOccurredEvent: {
+        plans: {
+          event: ($event) => events.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
       TransactionPostedEvent: {

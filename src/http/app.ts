@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import cors from "cors";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -12,6 +11,7 @@ import { chooseOperation, type OperationPayload, type OperationRules } from "../
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { PostingQueue } from "../posting/queue.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
@@ -21,7 +21,7 @@ import { clientAddress } from "./client_address.ts";
 import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { kycWebhook } from "./kyc_webhook.ts";
-import type { Metrics } from "./metrics.ts";
+import { type Metrics, protectMetrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { recordBadToken } from "./record_bad_token.ts";
@@ -38,6 +38,7 @@ export interface AppOptions {
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
+  postings: Pick<PostingQueue<unknown>, "hasRoom">;
   metrics: Metrics;
   recorder: RefusalRecorder;
   log: Logger;
@@ -55,6 +56,7 @@ export function makeApp(options: AppOptions): Express {
     refusals,
     rateLimits,
     operationRules,
+    postings,
     metrics,
     recorder,
     log,
@@ -90,6 +92,7 @@ export function makeApp(options: AppOptions): Express {
   app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use("/graphql", refuseToken(refusals, rateLimits, recorder), signed.refuse);
   app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
+  app.use("/graphql", refuseWhenFull(postings, refusals, operationRules));
   app.use(handleErrors(refusals, log));
   return app;
 }
@@ -193,6 +196,21 @@ function checkBody(refusals: RefusalCatalog, rules: OperationRules): RequestHand
   };
 }
 
+/** While too many wait to be posted, one more is turned away before anything is done for it. */
+function refuseWhenFull(
+  postings: AppOptions["postings"],
+  refusals: RefusalCatalog,
+  { operations }: OperationRules,
+): RequestHandler {
+  return (request, response, next) => {
+    if (postings.hasRoom()) return next();
+    const { query, documentId = "" } = request.body as { query?: string; documentId?: string };
+    if (!/\bpostTransaction\b/.test(query ?? operations?.get(documentId) ?? "")) return next();
+    response.setHeader("Retry-After", "1");
+    sendRefusal(response, refusals, { status: 503, code: "LG363" });
+  };
+}
+
 function namesOperation({ query, documentId, id, extensions }: OperationPayload): boolean {
   return [query, documentId, id].some((value) => typeof value === "string") || isObject(extensions);
 }
@@ -248,20 +266,6 @@ function secureHeaders(config: Config): RequestHandler[] {
     xFrameOptions: { action: "deny" },
   });
   return [policies, noStore];
-}
-
-/** The figures of the server are for its operators: in production whoever reads them shows a token. */
-function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  const expected = metricsToken === undefined ? undefined : digest(`Bearer ${metricsToken}`);
-  return (request, response, next) => {
-    const isAllowed = expected
-      ? timingSafeEqual(digest(request.headers.authorization ?? ""), expected)
-      : environment !== "production";
-    if (isAllowed) return next();
-    // As if there were none.
-    sendStandardError(response, { status: 404, code: "NOT_FOUND" });
-  };
 }
 
 /** Errors of the body parser and anything unforeseen, in the shape of GraphQL and without a stack. */

@@ -1,6 +1,9 @@
+import { createHash, timingSafeEqual } from "node:crypto";
 import type { RequestHandler } from "express";
 import type pg from "pg";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Config } from "../config.ts";
+import { sendStandardError } from "./error_response.ts";
 
 /** What the server measures about itself, for GET /metrics. */
 export interface Metrics {
@@ -53,4 +56,18 @@ export function makeMetrics(pool: pg.Pool): Metrics {
     next();
   };
   return { registry, measureRequests, errors, sockets };
+}
+
+/** The figures of the server are for its operators: in production whoever reads them shows a token. */
+export function protectMetrics({ metricsToken, environment }: Config): RequestHandler {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  const expected = metricsToken === undefined ? undefined : digest(`Bearer ${metricsToken}`);
+  return (request, response, next) => {
+    const isAllowed = expected
+      ? timingSafeEqual(digest(request.headers.authorization ?? ""), expected)
+      : environment !== "production";
+    if (isAllowed) return next();
+    // As if there were none.
+    sendStandardError(response, { status: 404, code: "NOT_FOUND" });
+  };
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { runOnce } from "graphile-worker";
 import type pg from "pg";
 import { type Config, loadConfig } from "../../src/config.ts";
+import type { FindPaymentProvider } from "../../src/payments/settle.ts";
 import { quietWorkerLogger } from "../../src/postgres/quiet_logger.ts";
 import { loadTasks } from "../../src/worker.ts";
 import { fieldKeySetting } from "./field_keys.ts";
@@ -26,15 +27,23 @@ export function workerPool(db: TestDatabase): pg.Pool {
   return pool;
 }
 
+/** For tests that settle no payments. */
+export const noProvider: FindPaymentProvider = ({ code }) => Promise.reject(new Error(`There is no provider ${code}.`));
+
 /** Adds a job, as SQL would: to run now, and beside others of its kind. */
 export async function addJob(worker: Queryable, task: string): Promise<void> {
   await worker.query("select graphile_worker.add_job($1)", [task]);
 }
 
 /** One worker with the tasks of the project: it runs every job that is due, and is done. */
-export async function runDueJobs(worker: pg.Pool, config = taskConfig()): Promise<void> {
-  const taskList = await loadTasks({ config });
-  await runOnce({ pgPool: worker, taskList, concurrency: 1, noHandleSignals: true, logger: quietWorkerLogger });
+export async function runDueJobs(
+  worker: pg.Pool,
+  config = taskConfig(),
+  findPaymentProvider: FindPaymentProvider = noProvider,
+  concurrency = 1,
+): Promise<void> {
+  const taskList = await loadTasks({ config, findPaymentProvider });
+  await runOnce({ pgPool: worker, taskList, concurrency, noHandleSignals: true, logger: quietWorkerLogger });
   // The last job is taken off the queue a moment after its worker has ended.
   while ((await queuedJobs(worker)).some(({ isRunning }) => isRunning)) await sleep(5);
 }

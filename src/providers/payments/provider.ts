@@ -21,7 +21,10 @@ export interface PaymentAnswer {
   state: "submitted" | "settled" | "failed" | "cancelled" | "returned";
   /** What the provider calls it. */
   providerReference: string;
-  /** What was moved in fact, in minor units; it should be what was asked for, and is compared. */
+  /**
+   * What was moved in fact, in minor units; it should be what was asked for, and is compared. Of a payment that
+   * moved nothing: what it would have moved.
+   */
   amount: string;
   currency: string;
   /** Why it failed or came back, as the provider codes it. */

@@ -57,6 +57,8 @@ beforeAll(async () => {
   const told = await api.get(
     `mutation ($until: Datetime!) {
       key: createApiKey(input: { name: "secret", scopes: ["ledger.read"], expiresAt: $until }) { apiKey { id } }
+      endpoint: createWebhookEndpoint(input: { url: "https://1.1.1.1/", eventKinds: ["payment.*"] }) {
+        webhookEndpoint { id } }
       invitation: inviteMember(input: { email: "ann@example.com", role: TELLER }) { invitation { id } }
     }`,
     { until: new Date(Date.now() + 86_400_000) },
@@ -74,7 +76,19 @@ beforeAll(async () => {
       [books.tenant],
     );
     ids.set("counterparty", rows[0]?.id ?? "");
+    const settlement = await client.query<{ letter: string; rule: string }>(
+      `with rule as (
+         insert into app_public.routing_rules (tenant_id, priority, provider_code) values ($1, 1, 'bank') returning id
+       ), letter as (
+         insert into app_public.dead_letters (tenant_id, source, task, payload, reason)
+         values ($1, 'job', 'payments/settle', '{}', 'job_failed') returning id
+       )
+       select letter.id as letter, rule.id as rule from letter, rule`,
+      [books.tenant],
+    );
+    ids.set("letter", settlement.rows[0]?.letter ?? "").set("rule", settlement.rows[0]?.rule ?? "");
   });
+  ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
     accounts { nodes { nodeId } } transactions { nodes { nodeId postings { nodes { nodeId } } } }
     accountSets { nodes { nodeId } } transactionProposals { nodes { nodeId } } }`);

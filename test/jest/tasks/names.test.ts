@@ -1,10 +1,10 @@
 import { expect, test } from "@jest/globals";
 import { loadTasks } from "../../../src/worker.ts";
-import { taskConfig } from "../../support/jobs.ts";
+import { noProvider, taskConfig } from "../../support/jobs.ts";
 import { projectFiles, readProjectFile } from "../../support/project_files.ts";
 
 /* A task is a string to whoever asks for it, so a typing error would go unseen until a job fails. */
-const tasks = Object.keys(await loadTasks({ config: taskConfig() })).sort();
+const tasks = Object.keys(await loadTasks({ config: taskConfig(), findPaymentProvider: noProvider })).sort();
 
 const scheduled = readProjectFile("tasks/crontab")
   .split("\n")
