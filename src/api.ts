@@ -32,10 +32,13 @@ import { callAsAuthenticator } from "./identity/database.ts";
 import { makeGate } from "./identity/gate.ts";
 import { type Identity, makeIdentity } from "./identity/identity.ts";
 import { makePasswords } from "./identity/passwords.ts";
-import { type Mailer, missingMailer } from "./mailer.ts";
+import { sendLater } from "./identity/tools.ts";
+import { type FindWords, type Mail, type Mailer, type MailWords, missingMailer, smtpMailer } from "./mailer.ts";
+import { smtpTransport } from "./notifications/email.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
 import { postTogether } from "./posting/post_together.ts";
 import { makePostingQueue } from "./posting/queue.ts";
+import { makeReceiptLinks } from "./receipts/links.ts";
 
 /** A part of the process that runs until it is stopped. */
 export interface RunningPart {
@@ -50,19 +53,17 @@ export interface ApiOptions {
   /** The URL of the login tallystick_api. */
   databaseUrl: string;
   log: Logger;
-  /** Default: none, and the log says so when there is something to send. */
+  /** Default: the configured mail server. Without one the log says so when there is something to send. */
   mailer?: Mailer;
 }
 
 /** Starts the HTTP server: GraphQL at /graphql, subscriptions there too, and what operations need. */
-export async function startApi({
-  config,
-  databaseUrl,
-  log,
-  mailer = missingMailer(log),
-}: ApiOptions): Promise<RunningPart> {
+export async function startApi({ config, databaseUrl, log, mailer: given }: ApiOptions): Promise<RunningPart> {
   const operationRules = loadOperationRules(config);
   const pool = openPool({ databaseUrl, max: config.apiPoolSize, pipeline: true, log });
+  const transport = given || !config.mail ? undefined : smtpTransport(config.mail);
+  const mailer =
+    given ?? (transport ? smtpMailer({ transport, findWords: findWordsIn(pool), log }) : missingMailer(log));
   const subscriberPool = openPool({ databaseUrl, max: 1, pipeline: false, log });
   // Counting never waits for requests, nor they for it.
   const counterPool = openPool({ databaseUrl, max: 1, pipeline: true, log, timeoutMs: 2_000 });
@@ -70,6 +71,7 @@ export async function startApi({
   const pools = [pool, subscriberPool, counterPool];
   const closePools = async (): Promise<void> => {
     await recorder.stop();
+    transport?.close();
     await Promise.all(pools.map((one) => one.end()));
   };
   try {
@@ -118,7 +120,9 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     maxWaiting: config.postingQueue,
   });
   const outbound = { allowPrivate: config.webhooksAllowPrivate };
-  const services = { fieldKeys: config.fieldKeys, outbound, identity, postings };
+  const sendMail = (mail: Mail): void => sendLater({ mailer, log }, mail);
+  const receiptLinks = makeReceiptLinks({ secret: config.jwtSecret, publicUrl: config.publicUrl });
+  const services = { fieldKeys: config.fieldKeys, outbound, identity, postings, sendMail, receiptLinks };
   let stopping = false;
   const instance = postgraphile(
     makePreset({
@@ -155,6 +159,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     rateLimits,
     operationRules,
     postings,
+    receiptLinks,
     metrics,
     recorder,
     log,
@@ -217,6 +222,18 @@ function startIdentity({ config, pool, keys, rateLimits, mailer, log }: Identity
     lifetimes,
     admit: ({ address }) => rateLimits.admitSignIn(address),
   });
+}
+
+/** The words of messages about accounts, which nobody who is signed in may read for others. */
+function findWordsIn(pool: pg.Pool): FindWords {
+  const call = callAsAuthenticator(pool);
+  const nobody = { claims: undefined, address: "", requestId: "", userAgent: null };
+  return async (kind, { tenantId, userId }) => {
+    type Row = { words: MailWords["words"]; tenant_name: string | null; time_zone: string };
+    const [row] = await call<Row>(nobody, "direct_words", [kind, tenantId ?? null, userId ?? null]);
+    if (!row) throw new Error(`There are no words for ${kind}.`);
+    return { words: row.words, tenantName: row.tenant_name, timeZone: row.time_zone };
+  };
 }
 
 interface PoolOptions {

@@ -66,6 +66,26 @@ export interface Config {
   eventRetentionDays: number;
   /** For how many months the audit trail is kept. Undefined: for ever. */
   auditRetentionMonths: number | undefined;
+  /** Where mails go. Undefined: the mail catcher of development, or nowhere. */
+  mail: MailSettings | undefined;
+  /** Who sends short messages. Undefined: they are not sent. */
+  gateways: { sms: GatewaySettings | undefined; chat: GatewaySettings | undefined };
+  /** Where people reach the API, for links in messages. */
+  publicUrl: string;
+}
+
+/** A mail server, and whom mails are from. */
+export interface MailSettings {
+  url: string;
+  from: string;
+  /** Refuse a server that speaks no TLS. */
+  requireTls: boolean;
+}
+
+/** A provider of short messages: where it answers, and the key of our signatures. */
+export interface GatewaySettings {
+  url: string;
+  secret: Buffer;
 }
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -83,6 +103,18 @@ const httpUrl = z
     error: "should be a URL such as https://kyc.example.com/v1",
   })
   .transform((text) => text.replace(/\/$/, ""));
+
+const smtpUrl = z
+  .string()
+  .refine((text) => /^smtps?:\/\//.test(text) && URL.canParse(text) && new URL(text).hostname !== "", {
+    error: "should be a URL such as smtp://user:password@mail.example.com:587",
+  });
+
+const mailAddress = z.string().refine((text) => /^([^<>"\r\n]{1,100} )?<?[^\s<>@"]+@[^\s<>@"]+>?$/.test(text), {
+  error: "should be an address such as Acme <no-reply@example.com>",
+});
+
+const gatewaySecret = z.string().min(32, { error: "should have 32 characters or more" });
 
 const integer = (low: number, high: number): z.ZodType<number, string> =>
   z
@@ -171,6 +203,14 @@ const environment = z.object({
   TALLYSTICK_EVENT_RETENTION_DAYS: integer(7, 36_500).default(90),
   // PCI DSS wants a year of it; the database refuses less, too.
   TALLYSTICK_AUDIT_RETENTION_MONTHS: integer(12, 1200).optional(),
+  TALLYSTICK_SMTP_URL: smtpUrl.optional(),
+  TALLYSTICK_MAIL_FROM: mailAddress.optional(),
+  TALLYSTICK_SMTP_ALLOW_PLAINTEXT: yesOrNo.optional(),
+  TALLYSTICK_SMS_URL: httpUrl.optional(),
+  TALLYSTICK_SMS_SECRET: gatewaySecret.optional(),
+  TALLYSTICK_CHAT_URL: httpUrl.optional(),
+  TALLYSTICK_CHAT_SECRET: gatewaySecret.optional(),
+  TALLYSTICK_PUBLIC_URL: httpUrl.optional(),
 });
 
 /** The names of all settings, for the checks of `.env.example` and the container files. */
@@ -200,6 +240,9 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   }
   if (values?.NODE_ENV === "production" && isCheapToGuess(values)) {
     problems.push("TALLYSTICK_ARGON2_MEMORY_KIB and TALLYSTICK_ARGON2_PASSES should be 19456 and 2 at the least.");
+  }
+  for (const [name, other] of goTogether) {
+    if (given[name] && !given[other]) problems.push(`${name} needs ${other}.`);
   }
   if (values?.NODE_ENV === "production" && values.TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE) {
     problems.push("TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE is for development and tests: webhooks could reach this network.");
@@ -250,7 +293,34 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     webhooksAllowPrivate: values.TALLYSTICK_WEBHOOKS_ALLOW_PRIVATE,
     eventRetentionDays: values.TALLYSTICK_EVENT_RETENTION_DAYS,
     auditRetentionMonths: values.TALLYSTICK_AUDIT_RETENTION_MONTHS,
+    mail: mailOf(values),
+    gateways: {
+      sms: gatewayOf(values.TALLYSTICK_SMS_URL, values.TALLYSTICK_SMS_SECRET),
+      chat: gatewayOf(values.TALLYSTICK_CHAT_URL, values.TALLYSTICK_CHAT_SECRET),
+    },
+    publicUrl: values.TALLYSTICK_PUBLIC_URL ?? `http://${values.HOST}:${values.PORT}`,
   };
+}
+
+/** Settings that are no use without another. */
+const goTogether = [
+  ["TALLYSTICK_KYC_PROVIDER_URL", "TALLYSTICK_KYC_PROVIDER_SECRET"],
+  ["TALLYSTICK_SMTP_URL", "TALLYSTICK_MAIL_FROM"],
+  ["TALLYSTICK_SMS_URL", "TALLYSTICK_SMS_SECRET"],
+  ["TALLYSTICK_CHAT_URL", "TALLYSTICK_CHAT_SECRET"],
+] as const;
+
+type Values = z.infer<typeof environment>;
+
+/** Tokens are in mails: in production they go over TLS unless somebody says that they need not. */
+function mailOf({ NODE_ENV, ...values }: Values): MailSettings | undefined {
+  const { TALLYSTICK_SMTP_URL: url, TALLYSTICK_MAIL_FROM: from } = values;
+  const allowPlaintext = values.TALLYSTICK_SMTP_ALLOW_PLAINTEXT ?? NODE_ENV !== "production";
+  return url && from ? { url, from, requireTls: !allowPlaintext } : undefined;
+}
+
+function gatewayOf(url: string | undefined, secret: string | undefined): GatewaySettings | undefined {
+  return url && secret ? { url, secret: Buffer.from(secret) } : undefined;
 }
 
 /** One number sets all but signing in; each may be set by itself. */

@@ -8,7 +8,7 @@ import { tokenKeysOf } from "./http/token_keys.ts";
 import { makeGate } from "./identity/gate.ts";
 import { makePasswords } from "./identity/passwords.ts";
 import { createLogger } from "./log.ts";
-import { type Mailer, terminalMailer } from "./mailer.ts";
+import { type MailCatcher, startMailCatcher } from "./mail_catcher/catcher.ts";
 import { withClient } from "./postgres/client.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
@@ -32,7 +32,12 @@ export async function start(config: Config, options: StartOptions): Promise<numb
   const end = waitForEnd(options.say);
   try {
     const urls = await openParts(config, options, parts, end.fail);
-    if (!end.asked()) await startParts(config, options, log, urls, parts, end.fail);
+    const catcher = await catchMails(config, options, urls, parts);
+    const mail = catcher
+      ? { url: catcher.smtpUrl, from: "Tallystick <mail@demo.example>", requireTls: false }
+      : config.mail;
+    if (!end.asked()) await startParts({ ...config, mail }, options, log, urls, parts, end.fail);
+    if (catcher) options.say(`  Mails     ${catcher.url}`);
     const reason = await end.reason;
     if (reason instanceof Error) throw reason;
     options.say(`Stopping (${reason}).`);
@@ -86,10 +91,7 @@ async function startParts(
 ): Promise<void> {
   if (options.only !== "api") parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
   // The API is last to start and first to stop: while it answers, everything behind it is up.
-  const api =
-    options.only === "worker"
-      ? undefined
-      : await startApi({ config, databaseUrl: urls.api, log, ...mailerOf(config, options) });
+  const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
   if (api) parts.push(api);
   options.say("Tallystick is ready. Ctrl-C stops it.");
   if (api?.url) options.say(`  API       ${api.url}/graphql`);
@@ -116,9 +118,18 @@ async function seedIfEmpty(config: Config, database: Database, say: (message: st
   await seedDemo({ ownerUrl: database.urls.owner, keys: config.fieldKeys, passwords, secret, say });
 }
 
-/** In development messages are shown where the developer looks. */
-function mailerOf(config: Config, options: StartOptions): { mailer?: Mailer } {
-  return config.environment === "development" ? { mailer: terminalMailer(options.say) } : {};
+/** In development, on the embedded database, mails are caught and shown, unless there is a server for them. */
+async function catchMails(
+  config: Config,
+  { only }: StartOptions,
+  { database }: PartUrls,
+  parts: RunningPart[],
+): Promise<MailCatcher | undefined> {
+  if (config.environment !== "development" || config.mail || !database?.embedded || only !== undefined)
+    return undefined;
+  const catcher = await startMailCatcher();
+  parts.push(catcher);
+  return catcher;
 }
 
 /** In development, with the demonstration in the books: who can sign in, tokens that are ready and things to try. */

@@ -1,6 +1,6 @@
 import "./graphile.ts";
 import { loadOneWithPgClient, type PgClient, sideEffectWithPgClient } from "postgraphile/@dataplan/pg";
-import { context, get, lambda, object, type Step } from "postgraphile/grafast";
+import { context, get, lambda, object, type Step, sideEffect } from "postgraphile/grafast";
 import { GraphQLError } from "postgraphile/graphql";
 import { extendSchema, gql } from "postgraphile/utils";
 import { openInvitationEmail } from "../crypto/invitations.ts";
@@ -12,6 +12,8 @@ interface Invited {
   id: string;
   token: string;
   expiresAt: string;
+  email: string;
+  tenantId: number;
 }
 
 /** Whom to invite; `target` is the role of a member, or the slug of the tenant that gets an admin. */
@@ -34,8 +36,8 @@ export const InvitationsPlugin = extendSchema((build) => {
     typeDefs: gql`
       extend type Mutation {
         """
-        Invites somebody to join, and answers with the token that opens the invitation: it is shown this once.
-        An earlier invitation of the same address that is still open is replaced.
+        Invites somebody to join. The token that opens the invitation is sent to the address, and answered here:
+        it is shown this once. An earlier invitation of the same address that is still open is replaced.
         """
         inviteMember(
           """
@@ -45,8 +47,8 @@ export const InvitationsPlugin = extendSchema((build) => {
         ): InviteMemberPayload
 
         """
-        Invites somebody to be an admin of a tenant: its first one, or another where none is left. Answers with
-        the token that opens the invitation: it is shown this once. For operators.
+        Invites somebody to be an admin of a tenant: its first one, or another where none is left. The token that
+        opens the invitation is sent to the address, and answered here: it is shown this once. For operators.
         """
         inviteAdmin(
           """
@@ -123,9 +125,9 @@ export const InvitationsPlugin = extendSchema((build) => {
       Mutation: {
         plans: {
           inviteMember: (_$root, fieldArgs) =>
-            sideEffectWithPgClient(executor, inviteOf(fieldArgs.getRaw("input"), "role"), inviteMember),
+            thenSend(sideEffectWithPgClient(executor, inviteOf(fieldArgs.getRaw("input"), "role"), inviteMember)),
           inviteAdmin: (_$root, fieldArgs) =>
-            sideEffectWithPgClient(executor, inviteOf(fieldArgs.getRaw("input"), "slug"), inviteAdmin),
+            thenSend(sideEffectWithPgClient(executor, inviteOf(fieldArgs.getRaw("input"), "slug"), inviteAdmin)),
         },
       },
       InviteMemberPayload: {
@@ -151,6 +153,15 @@ export const InvitationsPlugin = extendSchema((build) => {
     },
   };
 }, "InvitationsPlugin");
+
+/** Once the invitation is committed it is sent to whom it is for; who invites has the token all the same. */
+function thenSend($invited: Step<Invited>): Step<Invited> {
+  return sideEffect([$invited, context().get("sendMail")] as const, ([invited, sendMail]) => {
+    const { email, token, expiresAt, tenantId } = invited;
+    sendMail({ kind: "invitation", to: email, token, expiresAt: new Date(expiresAt), facts: {}, tenantId });
+    return invited;
+  });
+}
 
 function inviteOf($input: Step, target: string): Step<Invite> {
   return object({
@@ -194,7 +205,7 @@ async function invite(
     text: `select to_json(expires_at) #>> '{}' as "expiresAt" from ${call}`,
     values: [target, id, tokenHash, emailCiphertext, emailIndex],
   });
-  return { id, token, expiresAt: String(rows[0]?.expiresAt) };
+  return { id, token, expiresAt: String(rows[0]?.expiresAt), email: email.trim(), tenantId };
 }
 
 /** One query for all invitations of a page. */

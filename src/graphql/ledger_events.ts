@@ -3,8 +3,17 @@ import type { GrafastSubscriber } from "postgraphile/grafast";
 import { SafeError } from "postgraphile/grafast";
 
 /** What the relay tells about, and the table that its ids are of. */
-const tables = { transactions: "transactions", balances: "accounts", events: "events" } as const;
+const tables = {
+  transactions: "transactions",
+  balances: "accounts",
+  events: "events",
+  notifications: "notifications",
+  payments: "payments",
+} as const;
 export type EventKind = keyof typeof tables;
+
+/** Admins see the messages to others, and are not told of them. */
+const onlyOwn = "and user_id = (select app_hidden.current_user_id()) and body is not null";
 
 /** One row that something happened to, which the subscriber may see. */
 export interface LedgerEvent {
@@ -19,7 +28,7 @@ export type EventContext = Pick<Grafast.Context, "tenantId" | "pgSettings" | "pg
  * many rows; which of them row level security lets the caller see is asked in one query, under the
  * caller's role, and each becomes an event. What the caller may not see leaves no trace.
  */
-export function makeLedgerEvents(context: EventContext, options: { kind: EventKind; accountId?: string | null }) {
+export function makeLedgerEvents(context: EventContext, options: { kind: EventKind; onlyId?: string | null }) {
   const { tenantId, pgSubscriber } = context;
   if (tenantId === null || tenantId === undefined) {
     throw new SafeError("The request names no tenant or no user.", { code: "LG401" });
@@ -81,16 +90,17 @@ function idsOf(payload: string): string[] {
 /** Those of the ids that the caller may see, in the order given. */
 async function visibleIds(
   { withPgClient, pgSettings }: EventContext,
-  { kind, accountId }: { kind: EventKind; accountId?: string | null },
+  { kind, onlyId }: { kind: EventKind; onlyId?: string | null },
   ids: string[],
 ): Promise<string[]> {
-  const wanted = accountId ? ids.filter((id) => id === accountId.toLowerCase()) : ids;
+  const wanted = onlyId ? ids.filter((id) => id === onlyId.toLowerCase()) : ids;
   if (wanted.length === 0) return [];
   const { rows } = await withPgClient(pgSettings ?? null, (client) =>
     client.query<{ id: string }>({
-      name: `visible_${tables[kind]}`,
+      name: `visible_${kind}`,
       text: `select id from app_public.${tables[kind]}
-              where tenant_id = (select app_hidden.current_tenant_id()) and id = any ($1::uuid[])`,
+              where tenant_id = (select app_hidden.current_tenant_id()) and id = any ($1::uuid[])
+              ${kind === "notifications" ? onlyOwn : ""}`,
       values: [wanted],
     }),
   );

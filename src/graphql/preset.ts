@@ -10,6 +10,7 @@ import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connecti
 import { AggregatesPlugin } from "./aggregates.ts";
 import { ApiKeysPlugin } from "./api_keys.ts";
 import { checkDocuments } from "./check_documents.ts";
+import { CounterpartiesPlugin } from "./counterparties.ts";
 import { CustomerDetailsPlugin } from "./customer_details.ts";
 import { DescriptionsPlugin } from "./descriptions.ts";
 import { defaultBehavior, ExposurePlugin } from "./exposure.ts";
@@ -19,10 +20,12 @@ import { InvitationsPlugin } from "./invitations.ts";
 import { KycEvidencePlugin } from "./kyc_evidence.ts";
 import { makeMaskError } from "./mask_error.ts";
 import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
+import { NotificationsPlugin } from "./notifications.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import { PostTogetherPlugin } from "./post_together.ts";
+import { ReceiptsPlugin } from "./receipts.ts";
 import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
@@ -72,8 +75,11 @@ export const schemaPreset: GraphileConfig.Preset = {
     ApiKeysPlugin,
     AggregatesPlugin,
     SubscriptionsPlugin,
+    CounterpartiesPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    NotificationsPlugin,
+    ReceiptsPlugin,
     WebhooksPlugin,
     DescriptionsPlugin,
   ],

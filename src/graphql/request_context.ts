@@ -3,8 +3,10 @@ import type { TargetOptions } from "../http/outbound.ts";
 import type { ActingRole } from "../http/tokens.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Mail } from "../mailer.ts";
 import type { Posted } from "../posting/post_together.ts";
 import type { PostingQueue } from "../posting/queue.ts";
+import type { ReceiptLinks } from "../receipts/links.ts";
 
 declare global {
   namespace Grafast {
@@ -13,6 +15,9 @@ declare global {
       tenantId: number | null;
       /** The keys of encrypted fields. */
       fieldKeys: KeyProvider;
+      /** Sends a message, without anybody waiting for it. */
+      sendMail: (mail: Mail) => void;
+      receiptLinks: ReceiptLinks;
       /** Which URLs others may have us call. */
       outbound: TargetOptions;
     }
@@ -39,6 +44,8 @@ export interface RequestContextOptions extends Caller {
   outbound: TargetOptions;
   identity: Identity;
   postings: PostingQueue<Posted>;
+  sendMail: (mail: Mail) => void;
+  receiptLinks: ReceiptLinks;
 }
 
 /** What plans can read of a request, besides its arguments. */
@@ -52,19 +59,16 @@ export interface RequestContext {
   outbound: TargetOptions;
   identity: Identity;
   postings: PostingQueue<Posted>;
+  sendMail: (mail: Mail) => void;
+  receiptLinks: ReceiptLinks;
   caller: Caller;
 }
 
 /** What of a caller the database is told. */
 export type Asker = Pick<Caller, "claims" | "requestId" | "address">;
 
-export function makeRequestContext({
-  fieldKeys,
-  outbound,
-  identity,
-  postings,
-  ...caller
-}: RequestContextOptions): RequestContext {
+export function makeRequestContext(options: RequestContextOptions): RequestContext {
+  const { fieldKeys, outbound, identity, postings, sendMail, receiptLinks, ...caller } = options;
   return {
     tenantId: caller.claims?.tenantId ?? null,
     userId: caller.claims?.userId ?? null,
@@ -72,6 +76,8 @@ export function makeRequestContext({
     outbound,
     identity,
     postings,
+    sendMail,
+    receiptLinks,
     caller,
     pgSettings: makePgSettings(caller),
   };

@@ -9,9 +9,9 @@ import { type EventContext, type EventKind, type LedgerEvent, makeLedgerEvents }
  * asked under its own role, and the rows are read back under it too.
  */
 export const SubscriptionsPlugin = extendSchema((build) => {
-  const { transactions, accounts, events } = build.input.pgRegistry.pgResources;
-  if (!transactions || !accounts || !events) {
-    throw new Error("The tables transactions, accounts and events are not exposed.");
+  const { transactions, accounts, events, notifications, payments } = build.input.pgRegistry.pgResources;
+  if (!transactions || !accounts || !events || !notifications || !payments) {
+    throw new Error("A table that is subscribed to is not exposed.");
   }
   return {
     typeDefs: gql`
@@ -39,6 +39,21 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         while no subscription is open is not told later: read \`events\` after the last number that came.
         """
         eventOccurred: EventOccurredEvent
+        """
+        Each message to the caller that is shown in the app, from now on.
+        """
+        notificationReceived: NotificationReceivedEvent
+
+        """
+        Each payment that moves from now on, soon after it did: one of them, or all that the caller sees. Moves in
+        quick succession may be told as one. A customer gets those that touch their own accounts.
+        """
+        paymentMoved(
+          """
+          The id of the payment; all payments if left out.
+          """
+          paymentId: UUID
+        ): PaymentMovedEvent
       }
 
       """
@@ -70,6 +85,26 @@ export const SubscriptionsPlugin = extendSchema((build) => {
         """
         event: Event
       }
+
+      """
+      There is a message to the caller.
+      """
+      type NotificationReceivedEvent {
+        """
+        The message.
+        """
+        notification: Notification
+      }
+
+      """
+      A payment moved.
+      """
+      type PaymentMovedEvent {
+        """
+        The payment, as it stands now.
+        """
+        payment: Payment
+      }
     `,
     objects: {
       Subscription: {
@@ -86,11 +121,25 @@ export const SubscriptionsPlugin = extendSchema((build) => {
             subscribePlan: () => listenTo("events"),
             plan: ($event: Step) => $event,
           },
+          notificationReceived: {
+            subscribePlan: () => listenTo("notifications"),
+            plan: ($event: Step) => $event,
+          },
+          paymentMoved: {
+            subscribePlan: (_$root, fieldArgs) => listenTo("payments", fieldArgs.getRaw("paymentId")),
+            plan: ($event: Step) => $event,
+          },
         },
       },
       EventOccurredEvent: {
         plans: {
           event: ($event) => events.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
+      NotificationReceivedEvent: {
+        plans: {
+          notification: ($event) =>
+            notifications.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
       TransactionPostedEvent: {
@@ -104,16 +153,21 @@ export const SubscriptionsPlugin = extendSchema((build) => {
           account: ($event) => accounts.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
         },
       },
+      PaymentMovedEvent: {
+        plans: {
+          payment: ($event) => payments.get({ tenant_id: context().get("tenantId"), id: get($event, "id") as Step }),
+        },
+      },
     },
   };
 }, "SubscriptionsPlugin");
 
 /** Listens for events that the subscriber may see. Its plan runs once, when the subscription begins. */
-function listenTo(kind: EventKind, $accountId?: Step<string | null | undefined>): Step {
+function listenTo(kind: EventKind, $onlyId?: Step<string | null | undefined>): Step {
   const $subscriber = lambda(
-    object({ context: context() as unknown as Step<EventContext>, ...($accountId ? { accountId: $accountId } : {}) }),
-    ({ context: values, accountId }: { context: EventContext; accountId?: string | null }) =>
-      makeLedgerEvents(values, { kind, accountId: accountId ?? null }),
+    object({ context: context() as unknown as Step<EventContext>, ...($onlyId ? { onlyId: $onlyId } : {}) }),
+    ({ context: values, onlyId }: { context: EventContext; onlyId?: string | null }) =>
+      makeLedgerEvents(values, { kind, onlyId: onlyId ?? null }),
   );
   return listen<Record<string, LedgerEvent>, string, Step<LedgerEvent>>($subscriber, kind);
 }

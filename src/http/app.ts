@@ -12,6 +12,7 @@ import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { PostingQueue } from "../posting/queue.ts";
+import type { ReceiptLinks } from "../receipts/links.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { authPath, authRoutes } from "./auth_routes.ts";
 import { authenticate, claimsOf } from "./authenticate.ts";
@@ -24,6 +25,7 @@ import { kycWebhook } from "./kyc_webhook.ts";
 import { type Metrics, protectMetrics } from "./metrics.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
+import { receiptRoute, receiptsPath } from "./receipts.ts";
 import { recordBadToken } from "./record_bad_token.ts";
 import { assignRequestId, requestIdOf } from "./request_id.ts";
 import type { TokenKeys } from "./token_keys.ts";
@@ -39,6 +41,7 @@ export interface AppOptions {
   rateLimits: RateLimits;
   operationRules: OperationRules;
   postings: Pick<PostingQueue<unknown>, "hasRoom">;
+  receiptLinks: ReceiptLinks;
   metrics: Metrics;
   recorder: RefusalRecorder;
   log: Logger;
@@ -57,6 +60,7 @@ export function makeApp(options: AppOptions): Express {
     rateLimits,
     operationRules,
     postings,
+    receiptLinks,
     metrics,
     recorder,
     log,
@@ -85,6 +89,9 @@ export function makeApp(options: AppOptions): Express {
   app.use(authPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use(authPath, refuseToken(refusals, rateLimits, recorder));
   app.use(authPath, readJson(refusals), authRoutes({ identity, refusals, callerOf }));
+  app.use(receiptsPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  app.use(receiptsPath, refuseToken(refusals, rateLimits, recorder));
+  app.use(receiptsPath, receiptRoute({ pool, refusals, receiptLinks, log }));
   app.use("/graphql", allowOrigins(config), postOnly);
   const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
   app.use("/graphql", ...signed.letIn);

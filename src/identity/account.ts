@@ -92,6 +92,7 @@ async function preparePasswordReset(tools: IdentityTools, caller: Caller, email:
     token,
     expiresAt: new Date(Date.now() + seconds * 1000),
     facts: {},
+    userId: row.user_id,
   });
 }
 

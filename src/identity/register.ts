@@ -76,6 +76,7 @@ export async function register(tools: IdentityTools, caller: Caller, input: Regi
       expiresAt: new Date(Date.now() + linkLifetimes.registrationSeconds * 1000),
       // Who has an account confirms with the password that they have.
       facts: { books: tenant_name, hasAccount: is_known },
+      tenantId,
     });
   }
   return { signedIn: null, choices: null };

@@ -81,7 +81,7 @@ export function onlyRow<Row>(rows: Row[]): Row {
  * Sends a message without making the caller wait: how long that takes, and whether it works, would tell who
  * has an account.
  */
-export function sendLater({ mailer, log }: IdentityTools, mail: Mail): void {
+export function sendLater({ mailer, log }: Pick<IdentityTools, "mailer" | "log">, mail: Mail): void {
   const failed = (error: unknown): void =>
     log.error({ err: error instanceof Error ? error.name : "unknown", kind: mail.kind }, "a message was not sent");
   setImmediate(() => void mailer(mail).catch(failed));

@@ -35,7 +35,10 @@ interface Attempt {
   status: number | null;
   error: string | null;
   answer: string | null;
+  durationMs: number;
 }
+
+type Outcome = Omit<Attempt, "durationMs">;
 
 const timeoutMs = 15_000;
 const maxAnswerBytes = 65_536;
@@ -56,64 +59,61 @@ export async function deliverToEndpoint(services: DeliveryServices, endpoint: En
   const agents = makeOutboundAgents();
   const endsAt = Date.now() + turnMs;
   try {
-    for (let told = 0; told < turnEvents && Date.now() < endsAt && !signal?.aborted; told += 1) {
-      const { rows } = await query<Delivery>("select * from app_private.take_webhook_delivery($1, $2, $3)", key);
-      const [delivery] = rows;
-      if (delivery === undefined) return;
-      if (!(await attempt(services, { tenantId, key, delivery, agents }))) return;
+    const { rows } = await query<Delivery>("select * from app_private.take_webhook_delivery($1, $2, $3)", key);
+    let delivery = rows[0];
+    for (let told = 0; delivery !== undefined; told += 1) {
+      const isOver = told >= turnEvents || Date.now() >= endsAt || signal?.aborted;
+      const made = isOver ? undefined : await send(services, { tenantId, delivery, agents });
+      if (made === undefined) {
+        await query("select app_private.release_webhook_endpoint($1, $2, $3)", key);
+        return;
+      }
+      delivery = await record(services, key, delivery, made);
     }
-    await query("select app_private.release_webhook_endpoint($1, $2, $3)", key);
   } finally {
     agents.close();
   }
 }
 
+/** Writes down what came of an attempt; the next delivery, if there is one to make now. */
+async function record(
+  { query }: DeliveryServices,
+  key: unknown[],
+  { event_number, attempt }: Delivery,
+  { status, error, answer, durationMs }: Attempt,
+): Promise<Delivery | undefined> {
+  const { rows } = await query<Delivery>(
+    "select * from app_private.record_webhook_delivery($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    [...key, event_number, attempt, status, error, answer, durationMs],
+  );
+  return rows[0];
+}
+
 interface AttemptOptions {
   tenantId: number;
-  key: unknown[];
   delivery: Delivery;
   agents: OutboundAgents;
 }
 
-/** One request, and what came of it written down; whether to go on. */
-async function attempt(services: DeliveryServices, options: AttemptOptions): Promise<boolean> {
-  const { key, delivery } = options;
+/** Makes an attempt. Whatever goes wrong is one that failed, but for our own end: undefined. */
+async function send(services: DeliveryServices, options: AttemptOptions): Promise<Attempt | undefined> {
   const startedAt = performance.now();
-  const made = await send(services, options);
-  // The worker stops: another one makes the attempt.
-  if (made === undefined) return true;
-  const { rows } = await services.query<{ may_go_on: boolean }>(
-    "select app_private.record_webhook_delivery($1, $2, $3, $4, $5, $6, $7, $8, $9) as may_go_on",
-    [
-      ...key,
-      delivery.event_number,
-      delivery.attempt,
-      made.status,
-      made.error,
-      made.answer,
-      Math.round(performance.now() - startedAt),
-    ],
-  );
-  return rows[0]?.may_go_on ?? false;
+  const outcome = await request(services, options).catch((error: unknown) => outcomeOf(services, error));
+  return outcome && { ...outcome, durationMs: Math.round(performance.now() - startedAt) };
 }
 
-/** Sends the request. Whatever goes wrong is an attempt that failed, but for our own end. */
-async function send(services: DeliveryServices, options: AttemptOptions): Promise<Attempt | undefined> {
-  try {
-    return await request(services, options);
-  } catch (error) {
-    if (!(error instanceof OutboundError)) {
-      services.onError(error);
-      return { status: null, error: "The request could not be made.", answer: null };
-    }
+function outcomeOf({ onError }: DeliveryServices, error: unknown): Outcome | undefined {
+  if (error instanceof OutboundError) {
     return error.reason === "aborted" ? undefined : { status: null, error: error.message, answer: null };
   }
+  onError(error);
+  return { status: null, error: "The request could not be made.", answer: null };
 }
 
 async function request(
   { keys, allowPrivate, signal }: DeliveryServices,
   { tenantId, delivery, agents }: AttemptOptions,
-): Promise<Attempt> {
+): Promise<Outcome> {
   const { url, body, event_id: id, secret_ids, secret_ciphertexts } = delivery;
   const secrets = await Promise.all(
     secret_ids.map((secretId, index) =>

@@ -67,8 +67,11 @@ export function verified({ headers, body }: Received, secret: string): Told {
   return new Webhook(secret).verify(body, headers as Record<string, string>) as Told;
 }
 
+/** Where connections come from: a test database, or what a benchmark has. */
+export type ClientSource = Pick<TestDatabase, "withClient">;
+
 /** Runs `work` on a connection that acts as an admin of the tenant. */
-export function asAdmin<T>(db: TestDatabase, tenantId: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+export function asAdmin<T>(db: ClientSource, tenantId: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
   return db.withClient("owner", async (client) => {
     await actAs(client, { tenantId, role: "admin", userId: staff });
     return work(client);
@@ -77,7 +80,7 @@ export function asAdmin<T>(db: TestDatabase, tenantId: number, work: (client: pg
 
 /** Makes an endpoint as the API does. */
 export function addEndpoint(
-  db: TestDatabase,
+  db: ClientSource,
   tenantId: number,
   url: string,
   eventKinds: string[] = ["*"],
@@ -89,7 +92,7 @@ export function addEndpoint(
 
 /** Rotates the secret of an endpoint as the API does. */
 export function rotate(
-  db: TestDatabase,
+  db: ClientSource,
   tenantId: number,
   id: string,
   overlapSeconds: number,

@@ -4,6 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
+select plan(100);
 select plan(92);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
@@ -28,6 +29,60 @@ begin
 end
 $$;
 
+-- A payment with a fee of which a refund gave a part back, and vouchers of which one was redeemed in part.
+create function pg_temp.make_charges(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_paid uuid;
+  v_issue app_public.voucher_issue_result;
+begin
+  perform tests.as_tenant(v_tenant, format('select app_public.set_fee_schedule(%L)', jsonb_populate_record(
+    null::app_public.fee_schedule_input, jsonb_build_object('code', 'fee', 'payment_kind', 'transfer',
+      'currency', 'EUR', 'method', 'fixed', 'fixed_amount', 10, 'bearer', 'payer', 'refund_policy', 'proportional',
+      'beneficiary_account_id', tests.account(slug, 'sales')))));
+  v_paid := tests.pay(slug, tests.payment(slug, 'transfer', 'ann', 100, to_account => 'bob'));
+  perform tests.pay(slug, tests.payment(slug, 'refund', amount => 50, refund_of_id => v_paid));
+  perform tests.open_account(slug, 'vouchers', 'liability');
+  v_issue := tests.as_tenant(v_tenant, format(
+    'select app_public.issue_vouchers((app_public.create_voucher_campaign(%L, %L, %L, %L, %L)).id, 2, 100)', 'spring',
+    'Spring', tests.account(slug, 'cash'), tests.account(slug, 'vouchers'), tests.account(slug, 'sales')));
+  perform tests.as_tenant(v_tenant, format('select app_public.redeem_voucher(%L, %L, 40)',
+    (v_issue.vouchers[1]).code, tests.account(slug, 'bob')));
+-- Payments of every status, a part of one given back, and one that another person had to approve.
+create function pg_temp.make_payments(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_actor constant app_private.actor := app_private.system_actor(v_tenant);
+  v_status text;
+  v_id uuid;
+begin
+  perform tests.make_provider(slug, 'bank');
+  perform tests.pay(slug, tests.payment(slug, 'pay_out', 'wallet', 11, execute_at => now() + interval '1 day'));
+  foreach v_status in array '{reserved,submitted,settled,returned,failed,cancelled}'::text[] loop
+    v_id := tests.pay(slug, tests.payment(slug, 'pay_in', 'wallet', 12, provider_code => 'bank'));
+    continue when v_status = 'reserved';
+    perform app_private.submit_payment(v_actor, v_tenant, v_id);
+    if v_status in ('settled', 'returned') then
+      perform app_private.settle_payment(v_actor, v_tenant, v_id);
+    end if;
+    case v_status
+      when 'returned' then perform app_private.return_payment(v_actor, v_tenant, v_id, 'AC04', 'Closed.');
+      when 'failed' then perform app_private.fail_payment(v_actor, v_tenant, v_id, 'declined', 'No.');
+      when 'cancelled' then perform app_private.void_payment(v_actor, v_tenant, v_id, 'cancelled');
+      else null;
+    end case;
+  end loop;
+  perform tests.make_provider(slug, 'other');
+  v_id := tests.pay(slug, tests.payment(slug, 'pay_out', 'wallet', 13, provider_code => 'bank'));
+  perform app_private.reroute_payment(v_actor, v_tenant, v_id, 'other');
+  v_id := tests.pay(slug, tests.payment(slug, 'transfer', 'wallet', 14, to_account => 'sales'));
+  perform tests.pay(slug, tests.payment(slug, 'refund', amount => 5, refund_of_id => v_id));
+  perform tests.become('teller', v_tenant, tests.user_id('tina'));
+  v_id := (app_public.create_payment(row('transfer', tests.account(slug, 'cash', 'GBP'),
+    tests.account(slug, 'equity', 'GBP'), 950, null, null, null, null, null, null, null, null, null, null))).id;
+  perform tests.become('accountant', v_tenant, tests.user_id('zoe'));
+  perform app_public.approve_payment(v_id);
+  perform tests.become_superuser();
 -- A payment that settled at the second attempt.
 create function pg_temp.make_settlement(slug text) returns void language plpgsql as $$
 declare
@@ -74,6 +129,8 @@ begin
   perform tests.as_tenant(tests.tenant(slug), format($q$select app_public.add_set_to_set(
     (app_public.create_account_set('outer', 'x')).id, (app_public.create_account_set('inner', 'x')).id)$q$));
   perform pg_temp.make_approval(slug);
+  perform pg_temp.make_charges(slug);
+  perform pg_temp.make_payments(slug);
   perform tests.as_tenant(
     tests.tenant(slug), $q$select app_public.set_kyc_level_limit(0, 'EUR', 1000000, 1000000, 1000000)$q$);
   perform app_private.record_event(tests.tenant(slug), 'payment.settled', uuidv7()) from generate_series(1, 3);
@@ -188,6 +245,46 @@ insert into breakage values
   ('transactions_without_approval', 'delete from proposal_decisions where tenant_id = :tenant'),
   ('transactions_without_approval',
     'update app_private.approval_thresholds set amount = 899 where tenant_id = :tenant'),
+  ('payment_charges_that_differ', 'update payment_charges set amount = amount + 1
+      where tenant_id = :tenant and refunded_number is null'),
+  ('payment_charges_that_differ', 'delete from payment_charges where tenant_id = :tenant'),
+  ('payment_charges_that_differ', 'update payment_charges set amount = 11
+      where tenant_id = :tenant and refunded_number is not null'),
+  ('vouchers_that_differ', 'update vouchers set rest_amount = rest_amount - 1 where tenant_id = :tenant'),
+  ('vouchers_that_differ', 'delete from vouchers where tenant_id = :tenant and rest_amount = 100'),
+  ('vouchers_that_differ', 'update voucher_moves set transaction_id = :t
+      where tenant_id = :tenant and kind = ''redeemed'''),
+  ('vouchers_that_differ', 'update account_balances b set posted_debits = b.posted_debits + 1
+      from voucher_campaigns c where c.liability_account_id = b.account_id and c.tenant_id = :tenant'),
+  ('payments_unlike_their_transactions',
+    'update payments set amount = amount + 1 where tenant_id = :tenant and status = ''submitted'''),
+  ('payments_unlike_their_transactions',
+    'update payments set debit_account_id = :c where tenant_id = :tenant and status = ''reserved'''),
+  ('payments_unlike_their_transactions',
+    'update transactions set kind = ''void_pending'' where tenant_id = :tenant
+      and id in (select settlement_transaction_id from payments where status = ''settled'')'),
+  ('payments_unlike_their_transactions',
+    'delete from transactions t using payments p where p.tenant_id = :tenant and p.status = ''failed''
+      and t.tenant_id = p.tenant_id and t.pending_id = p.pending_transaction_id'),
+  ('payments_unlike_their_transactions',
+    'insert into transactions (tenant_id, id, kind, reverses_id, created_at, effective_at)
+      select tenant_id, uuidv7(), ''posted'', settlement_transaction_id, now(), now()
+      from payments where tenant_id = :tenant and status = ''settled'' and provider_code is not null'),
+  ('payments_unlike_their_moves',
+    'update payments set status = ''cancelled'' where tenant_id = :tenant and status = ''submitted'''),
+  ('payments_unlike_their_moves', 'delete from payment_moves where tenant_id = :tenant and number = 2'),
+  ('payments_unlike_their_moves',
+    'update payments p set pending_transaction_id = m.transaction_id from payment_moves m
+      where p.tenant_id = :tenant and p.provider_code = ''other'' and m.tenant_id = p.tenant_id
+        and m.payment_id = p.id and m.number = 2'),
+  ('payments_without_approval', 'delete from payment_decisions where tenant_id = :tenant'),
+  ('payments_without_approval', 'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
+  ('payments_without_approval', 'update payments set needs_approval = false where tenant_id = :tenant'),
+  ('refunds_over_their_payment', 'update payments set amount = 15 where tenant_id = :tenant and kind = ''refund'''),
+  ('refunds_over_their_payment',
+    'update payments set credit_account_id = :c where tenant_id = :tenant and kind = ''refund'''),
+  ('tenant_flags_that_differ', 'update tenants set has_thresholds = false where id = :tenant'),
+  ('tenant_flags_that_differ', 'delete from kyc_level_limits where tenant_id = :tenant'),
   ('posting_blocks_that_differ',
     'insert into app_hidden.posting_blocks (tenant_id, cost, level, has_entries, account_id, block_no,
       min_effective_at, max_effective_at, debits, credits)

@@ -63,10 +63,10 @@ from (values
 create function pg_temp.issue(
   voucher_count integer, amount numeric, expires_at timestamptz, key text, campaign_id uuid default null,
   role text default 'accountant'
-) returns app_public.issued_vouchers language sql as $$
+) returns app_public.voucher_issue_result language sql as $$
   select pg_temp.ask(role, 'abe', format(
     'select app_public.issue_vouchers(%L, %L, %L, %L, %L)', coalesce(campaign_id, (select c.id from campaign c)),
-    voucher_count, amount, expires_at, key))::app_public.issued_vouchers
+    voucher_count, amount, expires_at, key))::app_public.voucher_issue_result
 $$;
 create temp table issued on commit drop as
 select (i).* from pg_temp.issue(3, 1000, now() + interval '1 day', 'issue 1') i;

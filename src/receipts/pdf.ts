@@ -1,0 +1,212 @@
+import { createHash } from "node:crypto";
+import PDFDocument from "pdfkit";
+import { toDecimal } from "../notifications/words.ts";
+
+/** A receipt as the database holds it. */
+export interface Receipt {
+  id: string;
+  number: string | null;
+  issuedAt: Date;
+  facts: ReceiptFacts;
+}
+
+/** What a receipt says, frozen when it was issued. */
+export interface ReceiptFacts {
+  tenant: string;
+  receiver?: string;
+  language: string;
+  timeZone: string;
+  paymentId: string;
+  kind: string;
+  amount: string;
+  currency: string;
+  exponent: number;
+  counterparty?: string;
+  reference?: string;
+  description?: string;
+  settledAt: string;
+  charges?: { name: string; amount: string; currency?: string; exponent?: number; taxRate?: string; tax?: string }[];
+}
+
+export interface ReceiptPdf {
+  bytes: Buffer;
+  sha256: Buffer;
+}
+
+/*
+ * Everything that the bytes depend on is in the facts and in this file: no fonts or words of the system, no
+ * random ids, no compression, whose bytes differ between versions of its library.
+ */
+const labels = {
+  en: {
+    title: "Receipt",
+    number: "Number",
+    date: "Date",
+    receiver: "Customer",
+    payment: "Payment",
+    kind: "Kind",
+    counterparty: "Counterparty",
+    reference: "Reference",
+    description: "For",
+    amount: "Amount",
+    tax: "of which tax",
+    months: "January February March April May June July August September October November December".split(" "),
+    kinds: { pay_in: "Payment in", pay_out: "Payment out", transfer: "Transfer", refund: "Refund" },
+  },
+  de: {
+    title: "Beleg",
+    number: "Nummer",
+    date: "Datum",
+    receiver: "Kunde",
+    payment: "Zahlung",
+    kind: "Art",
+    counterparty: "Gegenseite",
+    reference: "Verwendungszweck",
+    description: "Für",
+    amount: "Betrag",
+    tax: "davon Steuer",
+    months: "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split(" "),
+    kinds: { pay_in: "Einzahlung", pay_out: "Auszahlung", transfer: "Überweisung", refund: "Erstattung" },
+  },
+} as const;
+
+type Labels = (typeof labels)["en" | "de"];
+
+/** Makes the PDF of a receipt: one page of A4, the same bytes for the same receipt. */
+export async function renderReceipt(receipt: Receipt): Promise<ReceiptPdf> {
+  const { facts } = receipt;
+  const words = labels[facts.language === "de" ? "de" : "en"];
+  const document = new PDFDocument({
+    size: "A4",
+    margin: 56,
+    compress: false,
+    lang: words === labels.de ? "de" : "en",
+    displayTitle: true,
+    info: {
+      Title: printable(`${words.title} ${receipt.number ?? receipt.id}`),
+      Author: printable(facts.tenant),
+      Creator: "Tallystick",
+      Producer: "Tallystick",
+      CreationDate: new Date(receipt.issuedAt),
+      ModDate: new Date(receipt.issuedAt),
+    },
+  });
+  const chunks: Buffer[] = [];
+  const ended = new Promise<void>((done, fail) => {
+    document.on("data", (chunk: Buffer) => void chunks.push(chunk));
+    document.on("end", done);
+    document.on("error", fail);
+  });
+  draw(document, receipt, words);
+  document.end();
+  await ended;
+  const bytes = Buffer.concat(chunks);
+  return { bytes, sha256: createHash("sha256").update(bytes).digest() };
+}
+
+function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels): void {
+  const { facts } = receipt;
+  const left = 56;
+  const width = 595.28 - 2 * left;
+  document.font("Helvetica").fontSize(11).fillColor("#555555").text(printable(facts.tenant), left, 56, { width });
+  document
+    .font("Helvetica-Bold")
+    .fontSize(24)
+    .fillColor("#111111")
+    .text(words.title, left, document.y + 18, { width });
+  document
+    .moveTo(left, document.y + 8)
+    .lineTo(left + width, document.y + 8)
+    .lineWidth(0.7)
+    .stroke("#999999");
+  document.y += 24;
+  for (const [label, value] of linesOf(receipt, words)) drawLine(document, { left, width, label, value });
+  document
+    .moveTo(left, document.y + 4)
+    .lineTo(left + width, document.y + 4)
+    .stroke("#999999");
+  document.y += 18;
+  for (const { name, amount, currency, exponent, tax, taxRate } of facts.charges ?? []) {
+    const of = { currency: currency ?? facts.currency, exponent: exponent ?? facts.exponent };
+    drawLine(document, { left, width, label: name, value: formatMoney(amount, of, words), isRight: true });
+    if (tax === undefined) continue;
+    const label = `${words.tax}${taxRate === undefined ? "" : ` (${taxRate} %)`}`;
+    drawLine(document, { left, width, label, value: formatMoney(tax, of, words), isRight: true });
+  }
+  document.fontSize(14);
+  const total = formatMoney(facts.amount, facts, words);
+  drawLine(document, { left, width, label: words.amount, value: total, isRight: true, isBold: true });
+}
+
+function linesOf({ number, facts }: Receipt, words: Labels): [string, string][] {
+  const lines: [string, string | null | undefined][] = [
+    [words.number, number],
+    [words.date, formatDate(facts.settledAt, facts.timeZone, words)],
+    [words.receiver, facts.receiver],
+    [words.kind, words.kinds[facts.kind as keyof Labels["kinds"]] ?? facts.kind],
+    [words.counterparty, facts.counterparty],
+    [words.reference, facts.reference],
+    [words.description, facts.description],
+    [words.payment, facts.paymentId],
+  ];
+  return lines.filter((line): line is [string, string] => line[1] !== null && line[1] !== undefined);
+}
+
+interface Line {
+  left: number;
+  width: number;
+  label: string;
+  value: string;
+  isRight?: boolean;
+  isBold?: boolean;
+}
+
+function drawLine(document: PDFKit.PDFDocument, { left, width, label, value, isRight, isBold }: Line): void {
+  const column = 140;
+  const top = document.y;
+  if (!isBold) document.fontSize(11);
+  document.font(isBold ? "Helvetica-Bold" : "Helvetica").fillColor("#555555");
+  document.text(printable(label), left, top, { width: isRight ? width / 2 : column - 10 });
+  const labelEnd = document.y;
+  document.fillColor("#111111");
+  // What is too long for its place is cut, so that a receipt stays one page.
+  const place = isRight
+    ? { x: left + width / 2, width: width / 2, align: "right" as const }
+    : { x: left + column, width: width - column, align: "left" as const };
+  const { x, ...options } = place;
+  document.text(printable(value), x, top, { ...options, height: 90, ellipsis: true });
+  document.y = Math.max(labelEnd, document.y) + 6;
+}
+
+function formatMoney(
+  amount: string,
+  { currency, exponent }: { currency: string; exponent: number },
+  words: Labels,
+): string {
+  const [point, group] = words === labels.de ? [",", "."] : [".", ","];
+  const [whole = "0", fraction] = toDecimal(amount, exponent).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, group);
+  return `${grouped}${fraction === undefined ? "" : `${point}${fraction}`} ${currency}`;
+}
+
+/** The date and the time in a time zone. The words are ours: those of the system change with its versions. */
+function formatDate(iso: string, timeZone: string, words: Labels): string {
+  const numeric = { year: "numeric", month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+  const parts = new Intl.DateTimeFormat("en-US", { ...numeric, hourCycle: "h23", timeZone }).formatToParts(
+    new Date(iso),
+  );
+  const part = (type: string): string => parts.find((one) => one.type === type)?.value ?? "";
+  const month = words.months[Number(part("month")) - 1];
+  const day = words === labels.de ? `${part("day")}. ${month}` : `${part("day")} ${month}`;
+  return `${day} ${part("year")}, ${part("hour")}:${part("minute")} (${timeZone})`;
+}
+
+// What the fonts that every reader of PDF has can show: Latin-1, and these of Windows besides.
+const beyondLatin1 = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
+
+/** Text as the fonts can show it: what they cannot is a question mark, and never another letter. */
+function printable(text: string): string {
+  return [...text.normalize("NFC").replace(/\s+/g, " ")]
+    .map((letter) => (/^[\x20-\x7e\xa0-\xff]$/.test(letter) || beyondLatin1.includes(letter) ? letter : "?"))
+    .join("");
+}
