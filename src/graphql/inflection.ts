@@ -56,4 +56,4 @@ function isInputCodec(codec: { name: string }): boolean {
 }
 
 /** Tables that share their name with an input type. */
-const namesTaken = new Set(["Payment", "Posting", "Transaction"]);
+const namesTaken = new Set(["FeeSchedule", "FeeTier", "Merchant", "Payment", "Posting", "SplitShare", "Transaction"]);

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { deliverToEndpoint } from "../../../src/webhooks/deliver.ts";
 import { fieldKeys } from "../../support/field_keys.ts";
-import { queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
+import { noProvider, queuedJobs, runDueJobs, taskConfig, workerPool } from "../../support/jobs.ts";
 import { mustPost, openAccounts, openTenant, transfer } from "../../support/ledger.ts";
 import { relayAll } from "../../support/relay.ts";
 import { createTestDatabase } from "../../support/test_database.ts";
@@ -58,7 +58,8 @@ async function makeOld(): Promise<void> {
 /** Lets the time of the next attempt come. */
 async function hasten(id: string): Promise<void> {
   await owner.query(
-    "update app_public.webhook_positions set next_attempt_at = now() where endpoint_id = $1 and next_attempt_at is not null",
+    `update app_public.webhook_positions set next_attempt_at = now()
+     where endpoint_id = $1 and next_attempt_at is not null`,
     [id],
   );
   await makeOld();
@@ -268,7 +269,13 @@ describe("an endpoint that fails", () => {
     await happen(1);
     await relayAndRun();
     await happen(2);
-    await relayAndRun();
+    await relayAll(worker);
+    const isDue = async (key: string): Promise<boolean | undefined> =>
+      (await queuedJobs(worker))
+        .filter((job) => job.key?.endsWith(key))
+        .some(({ runAt }) => runAt.getTime() <= Date.now());
+    expect([await isDue(id), await isDue(other.id)]).toEqual([false, true]);
+    await runDueJobs(worker, config);
     expect(numbers(receiver.received)).toEqual([1, 2, 3]);
     expect((await attempts(id)).map(({ error }) => error)).toEqual(["The connection failed (ECONNREFUSED)."]);
     expect(await read(other.id)).toMatchObject({ number: 3 });
@@ -307,7 +314,8 @@ describe("an endpoint that fails", () => {
       data: { subjectId: id, because: "FAILING", nextNumber: "1" },
     });
     const { rows } = await owner.query(
-      "select severity, detail ->> 'because' as because from app_private.security_events where tenant_id = $1 and kind = 'webhook_endpoint_given_up'",
+      `select severity, detail ->> 'because' as because from app_private.security_events
+       where tenant_id = $1 and kind = 'webhook_endpoint_given_up'`,
       [tenantId],
     );
     expect(rows).toEqual([{ severity: "warning", because: "failing" }]);
@@ -406,6 +414,7 @@ describe("a worker", () => {
     const { id } = await addEndpoint(db, tenantId, receiver.url);
     await happen(2);
     await relayAll(worker);
+    await worker.query("select graphile_worker.complete_jobs(array_agg(id)) from graphile_worker.jobs");
     // What is left of it: the endpoint was taken, and nothing was written after.
     const taken = await worker.query("select * from app_private.take_webhook_delivery($1, $2, $3)", [
       tenantId,
@@ -470,7 +479,7 @@ describe("a worker", () => {
     await happen(1);
     await relayAll(worker);
     const { makeTask } = await import("../../../tasks/webhooks/deliver.ts");
-    const task = makeTask({ config: { ...config, workerConcurrency: 4 } });
+    const task = makeTask({ config: { ...config, workerConcurrency: 4 }, findPaymentProvider: noProvider });
     const { promise, resolve } = Promise.withResolvers<void>();
     receiver.answerWith((response) => void promise.then(() => response.writeHead(204).end()));
     const helpers = { query: worker.query.bind(worker), logger: console, abortSignal: undefined } as never;
