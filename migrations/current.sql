@@ -63,7 +63,8 @@ create table app_public.webhook_endpoints (
     references app_public.tenants on delete restrict,
   constraint webhook_endpoints_created_by_fkey foreign key (created_by)
     references app_public.users on delete restrict,
-  constraint webhook_endpoints_url_is_http check (url ~ '^https?://[^[:space:][:cntrl:]]+$'),
+  constraint webhook_endpoints_url_is_http check (
+    url ~ '^https?://[^[:space:][:cntrl:]/?#@\\]+([/?#][^[:space:][:cntrl:]]*)?$'),
   constraint webhook_endpoints_url_is_at_most_2000_characters check (length(url) <= 2000),
   constraint webhook_endpoints_description_is_1_to_1000_characters check (length(description) between 1 and 1000),
   constraint webhook_endpoints_event_kinds_are_1_to_100 check (
@@ -474,6 +475,116 @@ create type app_private.settlement_step as (
   refund_of_id uuid,
   refund_of_provider_reference text
 );
+
+---- providers ----
+
+-- What a provider is spoken to with: `api_key`, which requests show, and `webhook`, which messages are signed with.
+create table app_private.payment_provider_secrets (
+  tenant_id integer not null,
+  id uuid not null,
+  provider_code text not null,
+  kind text not null,
+  secret_ciphertext app_private.ciphertext not null,
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz,
+  constraint payment_provider_secrets_pkey primary key (tenant_id, id),
+  constraint payment_provider_secrets_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint payment_provider_secrets_kind_is_known check (kind in ('api_key', 'webhook'))
+);
+
+create index payment_provider_secrets_provider_code_idx
+  on app_private.payment_provider_secrets (tenant_id, provider_code, kind);
+create unique index payment_provider_secrets_present_key
+  on app_private.payment_provider_secrets (tenant_id, provider_code, kind) where expires_at is null;
+
+-- The messages of providers whose signatures were good, each once.
+create table app_private.provider_messages (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  message_id text not null,
+  news jsonb not null,
+  received_at timestamptz not null default clock_timestamp(),
+  processed_at timestamptz,
+  is_unmatched boolean not null default false,
+  constraint provider_messages_pkey primary key (tenant_id, id),
+  constraint provider_messages_message_id_key unique (tenant_id, provider_code, message_id),
+  constraint provider_messages_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint provider_messages_message_id_is_1_to_255_characters check (length(message_id) between 1 and 255),
+  constraint provider_messages_news_is_a_list check (jsonb_typeof(news) = 'array'),
+  constraint provider_messages_news_is_at_most_64_kb check (octet_length(news::text) <= 65536),
+  constraint provider_messages_unmatched_was_processed check (not is_unmatched or processed_at is not null)
+);
+
+create index provider_messages_processed_at_idx on app_private.provider_messages (tenant_id, processed_at);
+
+-- Files of credit transfers for banks.
+create table app_private.bank_files (
+  tenant_id integer not null,
+  provider_code text not null,
+  number integer not null,
+  settings jsonb not null,
+  item_count integer not null,
+  control_sum numeric not null,
+  sha256 bytea,
+  closed_at timestamptz not null default now(),
+  written_at timestamptz,
+  constraint bank_files_pkey primary key (tenant_id, provider_code, number),
+  constraint bank_files_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint bank_files_number_is_positive check (number > 0),
+  constraint bank_files_item_count_is_positive check (item_count > 0),
+  constraint bank_files_control_sum_is_positive check (control_sum > 0),
+  constraint bank_files_sha256_is_32_bytes check (octet_length(sha256) = 32),
+  constraint bank_files_written_has_its_hash check (written_at is null or sha256 is not null)
+);
+
+create index bank_files_written_at_idx
+  on app_private.bank_files (tenant_id, provider_code, number) where written_at is null;
+
+-- What they are asked to transfer. The number of the account is encrypted.
+create table app_private.bank_file_items (
+  tenant_id integer not null,
+  id uuid not null,
+  provider_code text not null,
+  reference text not null,
+  kind app_public.payment_kind not null,
+  amount app_public.amount not null,
+  currency text not null,
+  exponent integer not null,
+  execution_on date not null,
+  counterparty_name text,
+  account_ciphertext app_private.ciphertext,
+  counterparty_bic text,
+  counterparty_country text,
+  remittance text,
+  created_at timestamptz not null default clock_timestamp(),
+  cancelled_at timestamptz,
+  file_number integer,
+  constraint bank_file_items_pkey primary key (tenant_id, id),
+  constraint bank_file_items_reference_key unique (tenant_id, provider_code, reference),
+  constraint bank_file_items_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint bank_file_items_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint bank_file_items_file_number_fkey foreign key (tenant_id, provider_code, file_number)
+    references app_private.bank_files on delete restrict,
+  constraint bank_file_items_reference_is_32_hex_digits check (reference ~ '^[0-9a-f]{32}$'),
+  constraint bank_file_items_amount_is_positive check (amount > 0),
+  constraint bank_file_items_exponent_is_0_to_5 check (exponent between 0 and 5),
+  constraint bank_file_items_goes_to_somebody check (
+    kind = 'pay_in' or (counterparty_name is not null and account_ciphertext is not null)
+  ),
+  constraint bank_file_items_cancelled_is_in_no_file check (cancelled_at is null or file_number is null),
+  constraint bank_file_items_pay_in_is_in_no_file check (kind <> 'pay_in' or file_number is null),
+  constraint bank_file_items_counterparty_name_is_at_most_140_characters check (length(counterparty_name) <= 140),
+  constraint bank_file_items_remittance_is_at_most_140_characters check (length(remittance) <= 140)
+);
+
+create index bank_file_items_currency_idx on app_private.bank_file_items (tenant_id, currency);
+create index bank_file_items_file_number_idx on app_private.bank_file_items (tenant_id, provider_code, file_number);
 
 ---- fees ----
 
@@ -973,6 +1084,178 @@ create type app_public.voucher_redemption as (
   refusal app_public.refusal
 );
 
+---- merchants ----
+
+create type app_public.settlement_schedule as enum ('daily', 'weekly');
+create type app_public.settlement_line_kind as enum ('sale', 'refund', 'other', 'payout_returned', 'payout_failed');
+
+-- Who sells through us: an account on which sales come together, and when and where what is on it is paid out.
+create table app_public.merchants (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  code text not null,
+  name text not null,
+  account_id uuid not null,
+  currency text not null,
+  provider_code text not null,
+  counterparty_id uuid not null,
+  schedule app_public.settlement_schedule not null default 'daily',
+  -- 1 = Monday.
+  weekday integer,
+  time_zone text not null,
+  -- Minutes of the day after which the business day ends: 1440 = at midnight.
+  cut_off_minutes integer not null default 1440,
+  minimum_payout app_public.amount not null default 1,
+  hold_days integer not null default 0,
+  is_enabled boolean not null default true,
+  -- The last business day that was looked at, whether there was anything to settle or not.
+  settled_through date not null,
+  settlement_number integer not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint merchants_pkey primary key (tenant_id, id),
+  constraint merchants_code_key unique (tenant_id, code),
+  constraint merchants_account_id_key unique (tenant_id, account_id),
+  constraint merchants_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint merchants_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint merchants_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint merchants_counterparty_id_fkey foreign key (tenant_id, counterparty_id)
+    references app_public.counterparties on delete restrict,
+  constraint merchants_code_is_a_slug check (code ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint merchants_name_is_1_to_200_characters check (length(name) between 1 and 200),
+  constraint merchants_weekday_fits_the_schedule check ((schedule = 'weekly') = (weekday is not null)),
+  constraint merchants_weekday_is_1_to_7 check (weekday between 1 and 7),
+  constraint merchants_cut_off_is_within_the_day check (cut_off_minutes between 1 and 1440),
+  constraint merchants_minimum_payout_is_positive check (minimum_payout > 0),
+  constraint merchants_hold_days_is_0_to_365 check (hold_days between 0 and 365),
+  constraint merchants_settlement_number_is_not_negative check (settlement_number >= 0)
+);
+
+create index merchants_currency_idx on app_public.merchants (tenant_id, currency);
+create index merchants_provider_code_idx on app_public.merchants (tenant_id, provider_code);
+create index merchants_counterparty_id_idx on app_public.merchants (tenant_id, counterparty_id);
+
+/*
+ * What a merchant was settled, once a business day. Constraints alone keep the chain: a settlement takes up the
+ * postings of the account after those of the one before it, and the sum that it left; and it adds up.
+ */
+create table app_public.merchant_settlements (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  merchant_id uuid not null,
+  number integer not null,
+  business_day date not null,
+  ends_at timestamptz not null,
+  first_version bigint not null,
+  last_version bigint not null,
+  previous_number integer generated always as (nullif(number - 1, 0)) stored,
+  previous_version bigint generated always as (first_version - 1) stored,
+  carried_in_amount app_public.amount not null,
+  sales_amount app_public.amount not null,
+  refunds_amount app_public.amount not null,
+  fees_amount app_public.amount not null,
+  other_amount app_public.amount not null,
+  payout_amount app_public.amount not null,
+  payout_fees_amount app_public.amount not null,
+  carried_out_amount app_public.amount not null,
+  payment_id uuid,
+  payout_refusal text,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint merchant_settlements_pkey primary key (tenant_id, id),
+  constraint merchant_settlements_business_day_key unique (tenant_id, merchant_id, business_day),
+  constraint merchant_settlements_end_key
+    unique (tenant_id, merchant_id, number, last_version, carried_out_amount),
+  constraint merchant_settlements_number_key unique (tenant_id, merchant_id, number),
+  constraint merchant_settlements_merchant_id_fkey foreign key (tenant_id, merchant_id)
+    references app_public.merchants on delete restrict,
+  constraint merchant_settlements_previous_number_fkey
+    foreign key (tenant_id, merchant_id, previous_number, previous_version, carried_in_amount)
+    references app_public.merchant_settlements (tenant_id, merchant_id, number, last_version, carried_out_amount)
+    on delete restrict,
+  constraint merchant_settlements_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint merchant_settlements_number_is_positive check (number > 0),
+  constraint merchant_settlements_first_begins_at_one check (
+    number > 1 or first_version = 1 and carried_in_amount = 0
+  ),
+  constraint merchant_settlements_versions_are_in_order check (last_version >= first_version - 1),
+  constraint merchant_settlements_adds_up check (
+    carried_in_amount::numeric + sales_amount + refunds_amount + fees_amount + other_amount
+      = payout_amount::numeric + payout_fees_amount + carried_out_amount
+  ),
+  constraint merchant_settlements_payout_is_not_negative check (payout_amount >= 0 and payout_fees_amount >= 0),
+  constraint merchant_settlements_payout_has_its_payment check ((payout_amount > 0) = (payment_id is not null)),
+  constraint merchant_settlements_refused_has_no_payment check (payout_refusal is null or payment_id is null)
+);
+
+create index merchant_settlements_previous_number_idx on app_public.merchant_settlements
+  (tenant_id, merchant_id, previous_number, previous_version, carried_in_amount);
+create unique index merchant_settlements_payment_id_key
+  on app_public.merchant_settlements (tenant_id, payment_id) where payment_id is not null;
+
+-- What a settlement is made of: a posting on the account of the merchant, or an earlier payout that failed.
+create table app_public.merchant_settlement_lines (
+  tenant_id integer not null,
+  settlement_id uuid not null,
+  number integer not null,
+  merchant_id uuid not null,
+  kind app_public.settlement_line_kind not null,
+  version bigint,
+  transaction_id uuid,
+  payment_id uuid,
+  gross_amount app_public.amount not null,
+  fees_amount app_public.amount not null,
+  amount app_public.amount not null,
+  constraint merchant_settlement_lines_pkey primary key (tenant_id, settlement_id, number),
+  constraint merchant_settlement_lines_settlement_id_fkey foreign key (tenant_id, settlement_id)
+    references app_public.merchant_settlements on delete restrict,
+  constraint merchant_settlement_lines_merchant_id_fkey foreign key (tenant_id, merchant_id)
+    references app_public.merchants on delete restrict,
+  constraint merchant_settlement_lines_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint merchant_settlement_lines_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint merchant_settlement_lines_amount_is_gross_and_fees check (
+    amount = gross_amount::numeric + fees_amount
+  ),
+  constraint merchant_settlement_lines_is_a_posting_or_a_payout check (
+    case kind
+      when 'payout_failed' then version is null and transaction_id is null and payment_id is not null
+      else num_nonnulls(version, transaction_id) = 2
+    end
+  )
+);
+
+-- A posting is settled once, and a payout that failed is taken back once.
+create unique index merchant_settlement_lines_version_key
+  on app_public.merchant_settlement_lines (tenant_id, merchant_id, version) where version is not null;
+create unique index merchant_settlement_lines_failed_key
+  on app_public.merchant_settlement_lines (tenant_id, payment_id) where kind = 'payout_failed';
+create index merchant_settlement_lines_merchant_id_idx
+  on app_public.merchant_settlement_lines (tenant_id, merchant_id);
+create index merchant_settlement_lines_transaction_id_idx
+  on app_public.merchant_settlement_lines (tenant_id, transaction_id) where transaction_id is not null;
+create index merchant_settlement_lines_payment_id_idx
+  on app_public.merchant_settlement_lines (tenant_id, payment_id) where payment_id is not null;
+
+create type app_public.merchant_input as (
+  code text,
+  name text,
+  account_id uuid,
+  provider_code text,
+  counterparty_id uuid,
+  schedule app_public.settlement_schedule,
+  weekday integer,
+  time_zone text,
+  cut_off_minutes integer,
+  minimum_payout app_public.amount,
+  hold_days integer,
+  is_enabled boolean
+);
+
 ---- reconciliation ----
 
 create type app_public.statement_format as enum ('camt', 'csv', 'report');
@@ -983,7 +1266,7 @@ create type app_public.matching_rule_kind as enum (
 );
 create type app_public.match_status as enum ('proposed', 'confirmed', 'rejected');
 create type app_public.break_kind as enum (
-  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs'
+  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs', 'provider_differs'
 );
 create type app_public.break_age as enum ('days_0_to_1', 'days_2_to_7', 'days_8_to_30', 'days_over_30');
 create type app_public.statement_entry_status as enum ('imported', 'unmatched', 'proposed', 'matched', 'written_off');
@@ -1758,6 +2041,13 @@ create table app_public.receipt_pdfs (
 --!include payments/append_only.sql
 --!include payments/access.sql
 --!include payments/comments.sql
+--!include providers/set_payment_provider_secret.sql
+--!include providers/read_payment_provider.sql
+--!include providers/take_provider_message.sql
+--!include providers/process_provider_message.sql
+--!include providers/prune_providers.sql
+--!include providers/bank_file_items.sql
+--!include providers/bank_files.sql
 --!include settlement/settings.sql
 --!include settlement/dead_letters.sql
 --!include settlement/circuit_breakers.sql
@@ -1824,8 +2114,15 @@ create table app_public.receipt_pdfs (
 --!include vouchers/keep_vouchers.sql
 --!include vouchers/access.sql
 --!include vouchers/comments.sql
+--!include merchants/set_merchant.sql
+--!include merchants/settle_merchant.sql
+--!include merchants/keep_settlements.sql
+--!include merchants/access.sql
+--!include merchants/comments.sql
+--!include checks/bank_files_that_differ.sql
 --!include checks/event_streams_with_gaps.sql
 --!include checks/events_of_missing_transactions.sql
+--!include checks/merchant_settlements_that_differ.sql
 --!include checks/payment_attempts_that_do_not_fit.sql
 --!include checks/payments_without_a_job.sql
 --!include checks/outbox_rows_left_behind.sql

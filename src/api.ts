@@ -148,12 +148,14 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     }),
   );
   const isStopping = (): boolean => stopping;
-  const apiKeys = makeApiKeys({ callDatabase: callAsAuthenticator(pool), fieldKeys: config.fieldKeys });
+  const callDatabase = callAsAuthenticator(pool);
+  const apiKeys = makeApiKeys({ callDatabase, fieldKeys: config.fieldKeys });
   const app = makeApp({
     config,
     pool,
     keys,
     apiKeys,
+    callDatabase,
     identity,
     refusals,
     rateLimits,

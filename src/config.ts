@@ -31,6 +31,15 @@ export interface Config {
   fieldKeys: KeyProvider;
   /** The provider that verifies customers. Undefined: nobody is asked, and cases wait. */
   kycProvider: { url: string; secret: string } | undefined;
+  /** Where payment providers are: no tenant decides that. */
+  paymentProviders: {
+    /** The simulated one. Undefined: there is none. */
+    simulatedUrl: string | undefined;
+    /** Undefined: the API of Stripe itself. */
+    stripeUrl: string | undefined;
+    /** Where files for banks are written, in a folder for each tenant. Undefined: nowhere, and they wait. */
+    bankFileFolder: string | undefined;
+  };
   /** Also the secret of the simulated provider. */
   kycProviderSecret: string | undefined;
   logLevel: (typeof logLevels)[number];
@@ -180,6 +189,9 @@ const environment = z.object({
   TALLYSTICK_FIELD_KEY_FILE: keyFile.optional(),
   TALLYSTICK_KYC_PROVIDER_URL: httpUrl.optional(),
   TALLYSTICK_KYC_PROVIDER_SECRET: z.string().min(32, { error: "should have 32 characters or more" }).optional(),
+  TALLYSTICK_SIMULATED_PROVIDER_URL: httpUrl.optional(),
+  TALLYSTICK_STRIPE_URL: httpUrl.optional(),
+  TALLYSTICK_BANK_FILE_FOLDER: z.string().optional(),
   LOG_LEVEL: oneOf(logLevels).optional(),
   TALLYSTICK_WORKER_CONCURRENCY: integer(1, 200).default(4),
   TALLYSTICK_WORKER_PORT: integer(0, 65535).optional(),
@@ -275,6 +287,11 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       fixedKeys(values.TALLYSTICK_FIELD_KEYS ?? parseKeyRing(loadSecrets(dataDir).fieldKeys)),
     kycProvider: kycProviderUrl && kycSecret ? { url: kycProviderUrl, secret: kycSecret } : undefined,
     kycProviderSecret: kycSecret,
+    paymentProviders: {
+      simulatedUrl: values.TALLYSTICK_SIMULATED_PROVIDER_URL,
+      stripeUrl: values.TALLYSTICK_STRIPE_URL,
+      bankFileFolder: values.TALLYSTICK_BANK_FILE_FOLDER && resolve(values.TALLYSTICK_BANK_FILE_FOLDER),
+    },
     logLevel: values.LOG_LEVEL ?? defaultLogLevel[values.NODE_ENV],
     workerConcurrency: values.TALLYSTICK_WORKER_CONCURRENCY,
     workerPort: values.TALLYSTICK_WORKER_PORT,

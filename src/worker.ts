@@ -12,6 +12,7 @@ import { startWorkerHttp } from "./http/worker_app.ts";
 import { tasksFolder } from "./paths.ts";
 import type { FindPaymentProvider } from "./payments/settle.ts";
 import { logBrokenConnections } from "./postgres/pool.ts";
+import { makeFindPaymentProvider } from "./providers/payments/registry.ts";
 import { startRelay } from "./relay.ts";
 import { startSecurityLog } from "./security_log.ts";
 import { makeWorkerMetrics } from "./worker_metrics.ts";
@@ -36,7 +37,9 @@ export async function startWorker({ config, databaseUrl, log, onFatal, ...rest }
     application_name: "tallystick-worker",
   });
   logBrokenConnections(pool, log);
-  const findPaymentProvider = rest.findPaymentProvider ?? noPaymentProvider;
+  const findPaymentProvider =
+    rest.findPaymentProvider ??
+    makeFindPaymentProvider({ config, keys: config.fieldKeys, query: (text, values) => pool.query(text, values) });
   const taskList = await loadTasks({ config, findPaymentProvider });
   await keepAuditTrail(pool, config);
   const events: WorkerEvents = new EventEmitter();
@@ -74,9 +77,6 @@ export async function startWorker({ config, databaseUrl, log, onFatal, ...rest }
   };
   return { ...(http && { url: http.url }), stop };
 }
-
-const noPaymentProvider: FindPaymentProvider = ({ code }) =>
-  Promise.reject(new Error(`Nobody speaks to the payment provider ${code} here.`));
 
 /** Jobs wait for providers most of the time, so there are fewer connections than jobs. */
 const maxJobConnections = 12;

@@ -8,6 +8,7 @@ import { operationsCommand } from "./commands/operations.ts";
 import { operatorCommand } from "./commands/operator.ts";
 import { proofCommand } from "./commands/proof.ts";
 import { simulateKycCommand } from "./commands/simulate_kyc.ts";
+import { statementCommand } from "./commands/statement.ts";
 import { tenantCommand } from "./commands/tenant.ts";
 import { tokenCommand } from "./commands/token.ts";
 import { trialBalanceCommand } from "./commands/trial_balance.ts";
@@ -42,6 +43,7 @@ export function makeProgram(environment: Record<string, string | undefined>): Co
     .addCommand(keysCommand(ledgers))
     .addCommand(importCommand(ledgers))
     .addCommand(exportCommand(ledgers))
+    .addCommand(statementCommand(ledgers))
     .addCommand(trialBalanceCommand(ledgers))
     .addCommand(verifyCommand(ledgers))
     .addCommand(proofCommand(ledgers))

@@ -1,4 +1,5 @@
 import { normaliseEmail, normalisePhone } from "../crypto/fields.ts";
+import { hasIbanForm, isIban } from "../iban.ts";
 
 /** The sensitive details of a customer: each a column of app_hidden.customer_details. */
 export const detailNames = ["email", "phone", "bankAccount", "identityDocument"] as const;
@@ -31,25 +32,17 @@ const readers: Record<DetailName, (text: string) => string | undefined> = {
   phone: normalisePhone,
   bankAccount: (text) => {
     const value = text.normalize("NFKC").replace(/\s/g, "").toUpperCase();
-    return ibanForm.test(value) && !hasCheckDigits(value) ? undefined : value;
+    return hasIbanForm(value) && !isIban(value) ? undefined : value;
   },
   identityDocument: (text) => text.normalize("NFKC").trim(),
 };
 
-const ibanForm = /^[A-Z]{2}\d{2}[A-Z0-9]{11,30}$/;
 const forms: Record<DetailName, RegExp> = {
   email: /^(?=.{3,254}$)[^\s@\p{Cc}]+@[^\s@\p{Cc}]+\.[^\s@.\p{Cc}]+$/u,
   phone: /^\+[1-9]\d{6,14}$/,
   bankAccount: /^[A-Z0-9-]{4,34}$/,
   identityDocument: /^\P{Cc}{3,64}$/u,
 };
-
-/** ISO 13616: the digits of the rearranged number leave 1 when divided by 97. */
-function hasCheckDigits(iban: string): boolean {
-  const rearranged = iban.slice(4) + iban.slice(0, 4);
-  const digits = rearranged.replace(/[A-Z]/g, (letter) => String(letter.charCodeAt(0) - 55));
-  return BigInt(digits) % 97n === 1n;
-}
 
 /** What is shown of a detail: the end of it, a third at most, and the domain of an e-mail address. */
 export function maskDetail(name: DetailName, value: string): string {

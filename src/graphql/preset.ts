@@ -23,6 +23,7 @@ import { TenantFreeNodeIdsPlugin } from "./node_ids.ts";
 import { NotificationsPlugin } from "./notifications.ts";
 import type { OperationRules } from "./operations.ts";
 import { PagesPlugin } from "./pages.ts";
+import { PaymentProvidersPlugin } from "./payment_providers.ts";
 import { makePipelinedService } from "./pipelined_client.ts";
 import { PostTogetherPlugin } from "./post_together.ts";
 import { ReceiptsPlugin } from "./receipts.ts";
@@ -30,6 +31,7 @@ import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
+import { StatementsPlugin } from "./statements.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
 import { WebhooksPlugin } from "./webhooks.ts";
 
@@ -78,7 +80,9 @@ export const schemaPreset: GraphileConfig.Preset = {
     CounterpartiesPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    StatementsPlugin,
     NotificationsPlugin,
+    PaymentProvidersPlugin,
     ReceiptsPlugin,
     WebhooksPlugin,
     DescriptionsPlugin,

@@ -190,7 +190,7 @@ interface EndpointRequest<Input> {
   input: Input;
 }
 
-/** The request, once its URL is checked: before a connection to the database is taken for it, for that may take a while. */
+/** The request, once its URL is checked: no connection to the database waits for that. */
 function requestOf<Input>($input: Step): Step<EndpointRequest<Input>> {
   const $checked = lambda(object({ input: $input, context: context() as unknown as Step<UrlContext> }), checkedInput);
   return object({ facts: requestFacts(), input: $checked }) as unknown as Step<EndpointRequest<Input>>;

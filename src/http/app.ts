@@ -10,6 +10,7 @@ import { isUnavailable } from "../graphql/mask_error.ts";
 import { chooseOperation, type OperationPayload, type OperationRules } from "../graphql/operations.ts";
 import { maxBodyBytes } from "../graphql/preset.ts";
 import type { RefusalCatalog } from "../graphql/refusals.ts";
+import type { CallDatabase } from "../identity/database.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { PostingQueue } from "../posting/queue.ts";
 import type { ReceiptLinks } from "../receipts/links.ts";
@@ -23,6 +24,7 @@ import { sendRefusal, sendStandardError } from "./error_response.ts";
 import { healthRoutes } from "./health.ts";
 import { kycWebhook } from "./kyc_webhook.ts";
 import { type Metrics, protectMetrics } from "./metrics.ts";
+import { paymentWebhooks } from "./payment_webhooks.ts";
 import type { RateLimits } from "./rate_limits.ts";
 import { readJson } from "./read_body.ts";
 import { receiptRoute, receiptsPath } from "./receipts.ts";
@@ -37,6 +39,7 @@ export interface AppOptions {
   keys: TokenKeys;
   identity: Identity;
   apiKeys: ApiKeys;
+  callDatabase: CallDatabase;
   refusals: RefusalCatalog;
   rateLimits: RateLimits;
   operationRules: OperationRules;
@@ -55,6 +58,7 @@ export function makeApp(options: AppOptions): Express {
     pool,
     keys,
     apiKeys,
+    callDatabase,
     identity,
     refusals,
     rateLimits,
@@ -83,6 +87,7 @@ export function makeApp(options: AppOptions): Express {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   app.use(kycWebhook({ config, pool, rateLimits, log }));
+  app.use(paymentWebhooks({ callDatabase, fieldKeys: config.fieldKeys, rateLimits, refusals, recorder, log }));
   if (keys.publicKeys.length > 0) app.get("/.well-known/jwks.json", publishKeys(keys));
   // Here the refresh token may be a cookie.
   app.use(authPath, allowOrigins(config, { credentials: true }), postOnly);

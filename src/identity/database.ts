@@ -25,6 +25,7 @@ export type AuthenticationFunction =
   | "find_invitation"
   | "find_open_tenant"
   | "find_password_reset"
+  | "find_provider_secrets"
   | "find_registration"
   | "linked_receipt"
   | "open_login"
@@ -33,6 +34,7 @@ export type AuthenticationFunction =
   | "request_password_reset"
   | "reset_password"
   | "rotate_refresh_token"
+  | "take_provider_message"
   | "use_api_key";
 
 const setConfigSql =

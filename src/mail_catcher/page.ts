@@ -29,84 +29,100 @@ const pagePolicy =
 // Links open nothing here: they can be read.
 const mailPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
 
+interface Reply {
+  status: number;
+  type: string;
+  body: string | Buffer;
+  headers?: Record<string, string>;
+}
+
 function answer(mails: readonly CaughtMail[], request: IncomingMessage, response: ServerResponse): void {
-  response.setHeader("Cache-Control", "no-store");
-  response.setHeader("X-Content-Type-Options", "nosniff");
-  response.setHeader("Referrer-Policy", "no-referrer");
-  response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
+  const { status, type, body, headers } = replyTo(mails, request);
+  response.writeHead(status, {
+    "Content-Type": type,
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    ...headers,
+  });
+  response.end(body);
+}
+
+const route = /^\/mails\/([\w-]+)(?:\/(html|raw|attachments)(?:\/(\d+))?)?$/;
+
+function replyTo(mails: readonly CaughtMail[], request: IncomingMessage): Reply {
   // A name that somebody points at this machine is not ours: their page would read the mails.
-  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? ""))
-    return send(response, 403, "text/plain", "");
-  if (request.method !== "GET") return send(response, 405, "text/plain", "");
-  const [, id, part, index] =
-    /^\/(?:mails\/([\w-]+)(?:\/(html|raw|attachments)(?:\/(\d+))?)?)?$/.exec(pathOf(request)) ?? [];
-  if (id === undefined) {
-    if (pathOf(request) !== "/") return send(response, 404, "text/plain", "");
-    return sendPage(response, "Mails", listOf(mails));
-  }
+  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? "")) return plain(403, "");
+  if (request.method !== "GET") return plain(405, "");
+  const path = pathOf(request);
+  if (path === "/") return page("Mails", listOf(mails));
+  const [, id, part, index] = route.exec(path) ?? [];
   const mail = mails.find((one) => one.id === id);
-  if (!mail) return send(response, 404, "text/plain", "There is no such mail.");
-  if (part === undefined) return sendPage(response, mail.email.subject ?? "", bodyOf(mail));
-  if (part === "raw") return send(response, 200, "text/plain; charset=utf-8", mail.raw);
-  if (part === "html") {
-    response.setHeader("Content-Security-Policy", mailPolicy);
-    return send(response, 200, "text/html; charset=utf-8", mail.email.html ?? "");
-  }
-  const attachment = mail.email.attachments[Number(index)];
-  if (!attachment) return send(response, 404, "text/plain", "");
-  const name = encodeURIComponent(attachment.filename ?? "attachment");
-  response.setHeader("Content-Disposition", `attachment; filename*=UTF-8''${name.replace(/['()*]/g, "_")}`);
-  send(response, 200, "application/octet-stream", bytesOf(attachment));
+  if (!mail) return plain(404, "There is nothing here.");
+  if (part === "raw") return plain(200, mail.raw);
+  if (part === "attachments") return attachmentOf(mail, Number(index));
+  if (part === undefined) return page(mail.email.subject ?? "", bodyOf(mail));
+  const headers = { "Content-Security-Policy": mailPolicy };
+  return { status: 200, type: "text/html; charset=utf-8", body: mail.email.html ?? "", headers };
+}
+
+function attachmentOf({ email }: CaughtMail, index: number): Reply {
+  const attachment = email.attachments[index];
+  if (!attachment) return plain(404, "There is no such attachment.");
+  const name = encodeURIComponent(attachment.filename ?? "attachment").replace(/['()*]/g, "_");
+  const headers = { "Content-Disposition": `attachment; filename*=UTF-8''${name}` };
+  return { status: 200, type: "application/octet-stream", body: bytesOf(attachment), headers };
+}
+
+function plain(status: number, body: string | Buffer): Reply {
+  return { status, type: "text/plain; charset=utf-8", body };
 }
 
 function pathOf(request: IncomingMessage): string {
   return (request.url ?? "/").split("?")[0] ?? "/";
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
-  response.writeHead(status, { "Content-Type": type }).end(body);
-}
-
 const style = `
   body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 56rem; padding: 0 1rem; color: #222; }
-  table { border-collapse: collapse; width: 100%; } td, th { padding: .35rem .6rem; text-align: left; vertical-align: top; }
-  tr { border-bottom: 1px solid #ddd; } th { color: #666; font-weight: normal; white-space: nowrap; }
+  table { border-collapse: collapse; width: 100%; }
+  td, th { padding: .35rem .6rem; text-align: left; vertical-align: top; }
+  tr { border-bottom: 1px solid #ddd; }
+  th { color: #666; font-weight: normal; white-space: nowrap; }
   iframe { width: 100%; height: 28rem; border: 1px solid #ddd; background: #fff; }
-  pre { background: #f5f5f5; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; } a { color: #0550ae; }`;
+  pre { background: #f5f5f5; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+  a { color: #0550ae; }`;
 
-function sendPage(response: ServerResponse, title: string, body: string): void {
-  response.setHeader("Content-Security-Policy", pagePolicy);
-  const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escape(title)}</title>
-<style>${style}</style></head><body>${body}</body></html>`;
-  send(response, 200, "text/html; charset=utf-8", page);
+function page(title: string, content: string): Reply {
+  const body = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(title)}</title>
+<style>${style}</style></head><body>${content}</body></html>`;
+  const headers = { "Content-Security-Policy": pagePolicy };
+  return { status: 200, type: "text/html; charset=utf-8", body, headers };
 }
 
 function listOf(mails: readonly CaughtMail[]): string {
-  const rows = mails.map(
-    ({
-      id,
-      receivedAt,
-      recipients,
-      email,
-    }) => `<tr><td>${timeOf(receivedAt)}</td><td>${escape(recipients.join(", "))}</td>
-<td><a href="/mails/${id}">${escape(email.subject || "(no subject)")}</a></td><td>${email.attachments.length || ""}</td></tr>`,
-  );
-  if (rows.length === 0) return "<h1>Mails</h1><p>None has been sent yet.</p>";
-  return `<h1>Mails</h1><table><tr><th>Time</th><th>To</th><th>Subject</th><th>Attachments</th></tr>${rows.join("\n")}</table>`;
+  if (mails.length === 0) return "<h1>Mails</h1><p>None has been sent yet.</p>";
+  const rows = mails.map(({ id, receivedAt, recipients, email }) => {
+    const subject = `<a href="/mails/${id}">${escapeHtml(email.subject || "(no subject)")}</a>`;
+    const cells = [timeOf(receivedAt), escapeHtml(recipients.join(", ")), subject, email.attachments.length || ""];
+    return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+  });
+  const head = "<tr><th>Time</th><th>To</th><th>Subject</th><th>Attachments</th></tr>";
+  return `<h1>Mails</h1><table>${head}${rows.join("\n")}</table>`;
 }
 
 function bodyOf({ id, receivedAt, recipients, email }: CaughtMail): string {
-  const header = (name: string, value: string): string => `<tr><th>${name}</th><td>${escape(value)}</td></tr>`;
+  const header = (name: string, value: string): string => `<tr><th>${name}</th><td>${escapeHtml(value)}</td></tr>`;
   const attachments = email.attachments.map(
-    (one, index) => `<li><a href="/mails/${id}/attachments/${index}">${escape(one.filename ?? "attachment")}</a>
-(${escape(one.mimeType)}, ${bytesOf(one).length} bytes)</li>`,
+    (one, index) => `<li><a href="/mails/${id}/attachments/${index}">${escapeHtml(one.filename ?? "attachment")}</a>
+(${escapeHtml(one.mimeType)}, ${bytesOf(one).length} bytes)</li>`,
   );
-  return `<p><a href="/">All mails</a></p><h1>${escape(email.subject ?? "")}</h1><table>
+  return `<p><a href="/">All mails</a></p><h1>${escapeHtml(email.subject ?? "")}</h1><table>
 ${header("From", email.from?.address ?? "")}${header("To", recipients.join(", "))}
 ${header("Received", timeOf(receivedAt))}${header("Message-ID", email.messageId ?? "")}</table>
 ${attachments.length > 0 ? `<h2>Attachments</h2><ul>${attachments.join("")}</ul>` : ""}
 ${email.html ? `<h2>HTML</h2><iframe sandbox src="/mails/${id}/html" title="The mail"></iframe>` : ""}
-<h2>Text</h2><pre>${escape(email.text ?? "")}</pre><p><a href="/mails/${id}/raw">As it was sent</a></p>`;
+<h2>Text</h2><pre>${escapeHtml(email.text ?? "")}</pre><p><a href="/mails/${id}/raw">As it was sent</a></p>`;
 }
 
 function bytesOf({ content }: Attachment): Buffer {
@@ -117,7 +133,7 @@ function timeOf(at: Date): string {
   return at.toISOString().slice(0, 19).replace("T", " ");
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   return text.replace(/[&<>"']/g, (letter) => entities[letter] ?? letter);
 }

@@ -1,4 +1,3 @@
-import { decryptField } from "../crypto/fields.ts";
 import type { KeyProvider } from "../crypto/keys.ts";
 import {
   type PaymentAnswer,
@@ -6,6 +5,7 @@ import {
   PaymentProviderError,
   type PaymentRequest,
 } from "../providers/payments/provider.ts";
+import { openAccountNumber } from "./counterparties.ts";
 
 /** Finds who moves the money of a payment. */
 export type FindPaymentProvider = (place: { tenantId: number; code: string }) => Promise<PaymentProvider>;
@@ -105,10 +105,9 @@ async function openCounterparty(
 ): Promise<PaymentRequest["counterparty"]> {
   const { counterparty_id: row, counterparty_name: name, account_ciphertext: ciphertext } = step;
   if (row === null || name === null || ciphertext === null) return undefined;
-  const place = { tenantId, table: "app_private.counterparty_accounts", column: "account_ciphertext", row };
   return {
     name,
-    account: await decryptField(keys, place, ciphertext),
+    account: await openAccountNumber(keys, { tenantId, id: row }, ciphertext),
     bic: step.counterparty_bic ?? undefined,
     country: step.counterparty_country ?? undefined,
   };

@@ -25,7 +25,8 @@ export interface ReceiptFacts {
   reference?: string;
   description?: string;
   settledAt: string;
-  charges?: { name: string; amount: string; currency?: string; exponent?: number; taxRate?: string; tax?: string }[];
+  /** What the receiver was charged; the rate of VAT is in percent. */
+  charges?: { kind: string; name?: string; amount: string; rate?: string }[];
 }
 
 export interface ReceiptPdf {
@@ -49,7 +50,7 @@ const labels = {
     reference: "Reference",
     description: "For",
     amount: "Amount",
-    tax: "of which tax",
+    vat: "VAT",
     months: "January February March April May June July August September October November December".split(" "),
     kinds: { pay_in: "Payment in", pay_out: "Payment out", transfer: "Transfer", refund: "Refund" },
   },
@@ -64,7 +65,7 @@ const labels = {
     reference: "Verwendungszweck",
     description: "Für",
     amount: "Betrag",
-    tax: "davon Steuer",
+    vat: "Umsatzsteuer",
     months: "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split(" "),
     kinds: { pay_in: "Einzahlung", pay_out: "Auszahlung", transfer: "Überweisung", refund: "Erstattung" },
   },
@@ -126,16 +127,13 @@ function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels): vo
     .lineTo(left + width, document.y + 4)
     .stroke("#999999");
   document.y += 18;
-  for (const { name, amount, currency, exponent, tax, taxRate } of facts.charges ?? []) {
-    const of = { currency: currency ?? facts.currency, exponent: exponent ?? facts.exponent };
-    drawLine(document, { left, width, label: name, value: formatMoney(amount, of, words), isRight: true });
-    if (tax === undefined) continue;
-    const label = `${words.tax}${taxRate === undefined ? "" : ` (${taxRate} %)`}`;
-    drawLine(document, { left, width, label, value: formatMoney(tax, of, words), isRight: true });
-  }
   document.fontSize(14);
   const total = formatMoney(facts.amount, facts, words);
   drawLine(document, { left, width, label: words.amount, value: total, isRight: true, isBold: true });
+  for (const { kind, name, amount, rate } of facts.charges ?? []) {
+    const label = kind === "vat" ? `${words.vat}${rate === undefined ? "" : ` ${rate} %`}` : (name ?? kind);
+    drawLine(document, { left, width, label, value: formatMoney(amount, facts, words), isRight: true });
+  }
 }
 
 function linesOf({ number, facts }: Receipt, words: Labels): [string, string][] {

@@ -2,7 +2,7 @@ import type { Task } from "graphile-worker";
 
 const batchSize = 10_000;
 
-/** Removes old attempts to deliver, and secrets whose time is over. Nothing depends on it but the size of the tables. */
+/** Removes old attempts to deliver, and secrets whose time is over: only the size of the tables depends on it. */
 const pruneWebhooks: Task = async (_payload, helpers) => {
   let removed: number;
   do {

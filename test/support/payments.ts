@@ -34,3 +34,65 @@ export async function makeProvider(
   );
   return { code, clearing, suspense };
 }
+
+/** `app_public.payment_input`; a field that is left out is null. */
+export interface PaymentInput {
+  kind: "pay_in" | "pay_out" | "refund" | "transfer";
+  accountId?: string;
+  toAccountId?: string;
+  amount?: bigint | number | string;
+  providerCode?: string;
+  refundOfId?: string;
+  idempotencyKey?: string;
+  expiresAt?: string;
+}
+
+export interface PaymentRow {
+  id: string;
+  status: string;
+}
+
+/** Asks for a payment in the name of the ledger itself. Needs the owner's login. */
+export async function insertPayment(db: Queryable, tenantId: number, input: PaymentInput): Promise<PaymentRow> {
+  const { rows } = await db.query<PaymentRow>(
+    `select p.id, p.status
+     from app_private.insert_payment(
+       app_private.system_actor($1), jsonb_populate_record(null::app_public.payment_input, $2)) p`,
+    [
+      tenantId,
+      JSON.stringify({
+        kind: input.kind,
+        account_id: input.accountId,
+        to_account_id: input.toAccountId,
+        amount: input.amount?.toString(),
+        provider_code: input.providerCode,
+        refund_of_id: input.refundOfId,
+        idempotency_key: input.idempotencyKey,
+        expires_at: input.expiresAt,
+      }),
+    ],
+  );
+  return theRow(rows);
+}
+
+const movers = {
+  submit: "app_private.submit_payment(app_private.system_actor($1), $1, $2)",
+  settle: "app_private.settle_payment(app_private.system_actor($1), $1, $2)",
+  fail: "app_private.fail_payment(app_private.system_actor($1), $1, $2, 'declined')",
+  cancel: "app_private.void_payment(app_private.system_actor($1), $1, $2, 'cancelled')",
+  expire: "app_private.void_payment(app_private.system_actor($1), $1, $2, 'expired')",
+  return: "app_private.return_payment(app_private.system_actor($1), $1, $2, 'AC04')",
+};
+export type Move = keyof typeof movers;
+export const moves = Object.keys(movers) as Move[];
+
+/** Moves a payment. Needs the owner's login. */
+export async function movePayment(db: Queryable, tenantId: number, id: string, move: Move): Promise<PaymentRow> {
+  const { rows } = await db.query<PaymentRow>(`select p.id, p.status from ${movers[move]} p`, [tenantId, id]);
+  return theRow(rows);
+}
+
+function theRow(rows: PaymentRow[]): PaymentRow {
+  if (!rows[0]) throw new Error("No payment was answered.");
+  return rows[0];
+}

@@ -62,6 +62,8 @@ export interface PaymentProvider {
   verifySignature(message: ProviderMessage, now?: Date): boolean;
   /** What a message says about payments; none if it is about something else. Verify it first. */
   parseWebhook(message: ProviderMessage): PaymentNews[];
+  /** All payments in its books, for reconciliation, where it tells them over its API: see src/statements/report.ts. */
+  fetchReport?(): Promise<Buffer>;
 }
 
 /**

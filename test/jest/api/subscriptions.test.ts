@@ -4,6 +4,7 @@ import WebSocket from "ws";
 import { secretKeys } from "../../../src/http/token_keys.ts";
 import { signToken } from "../../../src/http/tokens.ts";
 import { relayOnce } from "../../../src/relay.ts";
+import { makeProvider, movePayment } from "../../support/payments.ts";
 import { relayAll } from "../../support/relay.ts";
 import { staff } from "../../support/session.ts";
 import { bootApi, type Caller, postMutation, secret, transfer } from "./_api.ts";
@@ -299,3 +300,29 @@ function token(expiresInSeconds: number): string {
     expiresInSeconds,
   });
 }
+
+test("a payment that moves is told to those who see it, as it stands", async () => {
+  const paymentMoved = "subscription ($id: UUID) { paymentMoved(paymentId: $id) { payment { id status } } }";
+  const owner = api.db.pool("owner");
+  await makeProvider(owner, books.tenant);
+  const input = { kind: "PAY_IN", accountId: books.wallet, amount: "11" };
+  const create =
+    "mutation ($payment: PaymentInput!) { createPayment(input: { payment: $payment }) { payment { id } } }";
+  const before = (await api.get(create, { payment: input })).createPayment.payment.id;
+  await relayAll(worker);
+  const all = subscribe({}, paymentMoved);
+  const one = subscribe({}, paymentMoved, { id: before });
+  const own = subscribe({ role: "customer", user: books.customer }, paymentMoved);
+  const strangers = subscribe({ role: "customer", user: crypto.randomUUID() }, paymentMoved);
+  const others = subscribe({ tenant: otherBooks.tenant }, paymentMoved);
+  await listening();
+  await movePayment(owner, books.tenant, before, "settle");
+  await until(() => [all, one, own].every(({ values }) => values.length > 0));
+  const settled = { paymentMoved: { payment: { id: before, status: "SETTLED" } } };
+  expect([all, one, own].map(({ values }) => values)).toEqual([[settled], [settled], [settled]]);
+  const after = (await api.get(create, { payment: input })).createPayment.payment.id;
+  await until(() => [all, own].every(({ values }) => values.length > 1));
+  const reserved = { paymentMoved: { payment: { id: after, status: "RESERVED" } } };
+  expect([all.values.at(-1), own.values.at(-1)]).toEqual([reserved, reserved]);
+  expect([one.values.length, strangers.values, others.values]).toEqual([1, [], []]);
+});

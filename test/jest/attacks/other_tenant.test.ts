@@ -311,6 +311,9 @@ test("the same questions tell an admin of these books what there is", async () =
       // Users are the operators' to disable.
       "disableUser input.userId",
       "enableUser input.userId",
+      // An admin has no messages and these books no receipts.
+      "markNotificationsRead input.ids",
+      "receipt id",
       // Anybody may own an account, and who has no session, or no details, is answered as who is nobody.
       "customerDetails userId",
       "openAccount input.ownerId",

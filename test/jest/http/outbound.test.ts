@@ -43,6 +43,7 @@ describe("what is never called", () => {
     ["in octal", "https://0177.0.0.1/"],
     ["in hexadecimal", "https://0x7f000001/"],
     ["cut short", "https://127.1/"],
+    ["with a dot at its end", "https://127.0.0.1./"],
     ["with full-width digits", "https://\uFF11\uFF12\uFF17.0.0.1/"],
     ["nowhere", "https://0.0.0.0/"],
     ["one number", "https://0/"],

@@ -308,6 +308,19 @@ describe("a mail server", () => {
         await pay(owner, world);
         await tell(taskConfig({ ...settings, TALLYSTICK_SMTP_URL: url }));
         expect((await statuses(world.ann.userId)).find((line) => line.includes("email"))).toMatch(/ failed .* 550/);
+        const { rows: letters } = await owner.query(
+          "select source, task, payload, reason, detail from app_public.dead_letters where tenant_id = $1",
+          [world.tenantId],
+        );
+        expect(letters).toHaveLength(2);
+        expect(letters[0]).toMatchObject({ source: "message", task: "notifications/retry", reason: "not_sent" });
+        expect(JSON.stringify(letters)).not.toContain("@example.com");
+        // Run again, as a person has decided to: now that the address is known it goes out.
+        for (const { task, payload } of letters) {
+          await worker.query("select graphile_worker.add_job($1, $2)", [task, JSON.stringify(payload)]);
+        }
+        await runDueJobs(worker, config);
+        expect(mailsTo(world.ann.email)).toHaveLength(1);
       },
     );
   });

@@ -68,13 +68,13 @@ describe("the PDF", () => {
     expect(textOf(german.bytes)).not.toContain("Nummer");
   });
 
-  test("lists the charges and the tax in them", async () => {
+  test("lists the charges and the VAT on them", async () => {
     const charges = [
-      { name: "Fee", amount: "150" },
-      { name: "Commission", amount: "99", tax: "16", taxRate: "19" },
+      { kind: "fee", name: "Commission", amount: "99" },
+      { kind: "vat", name: "Commission", amount: "19", rate: "19.25" },
     ];
     const text = textOf((await renderReceipt({ ...receipt, facts: { ...facts, charges } })).bytes);
-    for (const part of ["Fee", "1.50 EUR", "Commission", "0.99 EUR", "of which tax (19 %)", "0.16 EUR"])
+    for (const part of ["Commission", "0.99 EUR", "VAT 19.25 %", "0.19 EUR"])
       expect(text).toContain(part);
   });
 

@@ -58,7 +58,8 @@ async function makeOld(): Promise<void> {
 /** Lets the time of the next attempt come. */
 async function hasten(id: string): Promise<void> {
   await owner.query(
-    "update app_public.webhook_positions set next_attempt_at = now() where endpoint_id = $1 and next_attempt_at is not null",
+    `update app_public.webhook_positions set next_attempt_at = now()
+     where endpoint_id = $1 and next_attempt_at is not null`,
     [id],
   );
   await makeOld();
@@ -268,7 +269,13 @@ describe("an endpoint that fails", () => {
     await happen(1);
     await relayAndRun();
     await happen(2);
-    await relayAndRun();
+    await relayAll(worker);
+    const isDue = async (key: string): Promise<boolean | undefined> =>
+      (await queuedJobs(worker))
+        .filter((job) => job.key?.endsWith(key))
+        .some(({ runAt }) => runAt.getTime() <= Date.now());
+    expect([await isDue(id), await isDue(other.id)]).toEqual([false, true]);
+    await runDueJobs(worker, config);
     expect(numbers(receiver.received)).toEqual([1, 2, 3]);
     expect((await attempts(id)).map(({ error }) => error)).toEqual(["The connection failed (ECONNREFUSED)."]);
     expect(await read(other.id)).toMatchObject({ number: 3 });
@@ -307,7 +314,8 @@ describe("an endpoint that fails", () => {
       data: { subjectId: id, because: "FAILING", nextNumber: "1" },
     });
     const { rows } = await owner.query(
-      "select severity, detail ->> 'because' as because from app_private.security_events where tenant_id = $1 and kind = 'webhook_endpoint_given_up'",
+      `select severity, detail ->> 'because' as because from app_private.security_events
+       where tenant_id = $1 and kind = 'webhook_endpoint_given_up'`,
       [tenantId],
     );
     expect(rows).toEqual([{ severity: "warning", because: "failing" }]);
@@ -406,6 +414,7 @@ describe("a worker", () => {
     const { id } = await addEndpoint(db, tenantId, receiver.url);
     await happen(2);
     await relayAll(worker);
+    await worker.query("select graphile_worker.complete_jobs(array_agg(id)) from graphile_worker.jobs");
     // What is left of it: the endpoint was taken, and nothing was written after.
     const taken = await worker.query("select * from app_private.take_webhook_delivery($1, $2, $3)", [
       tenantId,

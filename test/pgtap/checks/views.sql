@@ -4,9 +4,7 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(100);
-select plan(92);
-select plan(102);
+select plan(128);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -49,6 +47,9 @@ begin
     'Spring', tests.account(slug, 'cash'), tests.account(slug, 'vouchers'), tests.account(slug, 'sales')));
   perform tests.as_tenant(v_tenant, format('select app_public.redeem_voucher(%L, %L, 40)',
     (v_issue.vouchers[1]).code, tests.account(slug, 'bob')));
+end
+$$;
+
 -- Payments of every status, a part of one given back, and one that another person had to approve.
 create function pg_temp.make_payments(slug text) returns void language plpgsql as $$
 declare
@@ -93,14 +94,37 @@ declare
   v_actor constant app_private.actor := app_private.system_actor(tests.tenant(slug));
   v_payment app_public.payments;
 begin
-  perform tests.make_provider(slug, 'bank');
-  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'ann', 50));
+  perform tests.make_provider(slug, 'settler');
+  v_payment := app_private.insert_payment(
+    v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'settler'));
+  v_payment := app_private.insert_payment(
+    v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'bank'));
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
   perform app_private.record_settlement_error(v_payment.tenant_id, v_payment.id, 1, 1, 'unavailable');
   update app_public.payment_attempts set next_at = null where payment_id = v_payment.id;
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
   perform app_private.record_settlement_answer(
     v_payment.tenant_id, v_payment.id, 2, 1, 'settled', 'ref', 50, 'EUR');
+end
+$$;
+
+-- A merchant who was settled for yesterday, with what came since: it is made to wait for less than no day.
+create function pg_temp.make_merchant(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_id uuid;
+begin
+  perform tests.open_account(slug, 'shop', 'liability');
+  insert into app_public.counterparties (tenant_id, id, name) values (v_tenant, tests.user_id('shop bank'), 'Shop Ltd');
+  v_id := tests.as_tenant(v_tenant, format('select (app_public.set_merchant(%L)).id', jsonb_populate_record(
+    null::app_public.merchant_input, jsonb_build_object('code', 'shop', 'account_id', tests.account(slug, 'shop'),
+      'provider_code', 'bank', 'counterparty_id', tests.user_id('shop bank'), 'time_zone', 'UTC'))));
+  perform tests.pay(slug, tests.payment(slug, 'transfer', 'ann', 30, to_account => 'shop'));
+  perform set_config('session_replication_role', 'replica', true);
+  alter table app_public.merchants drop constraint if exists merchants_hold_days_is_0_to_365;
+  update app_public.merchants set settled_through = settled_through - 1, hold_days = -3 where id = v_id;
+  perform set_config('session_replication_role', 'origin', true);
+  perform app_private.settle_merchant(v_tenant, v_id);
 end
 $$;
 
@@ -142,6 +166,7 @@ begin
   perform tests.as_tenant(tests.tenant(slug), $q$select app_hidden.create_webhook_endpoint(
     uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform pg_temp.make_settlement(slug);
+  perform pg_temp.make_merchant(slug);
   perform app_private.velocity_ceilings(
     tests.tenant(slug), array[tests.account(slug, 'ann'), tests.account(slug, 'bob')], now());
 end
@@ -151,12 +176,6 @@ select pg_temp.make('other');
 select tests.seal_all();
 select app_private.record_anchors(
   'file', (select jsonb_agg(a) from app_private.unanchored_heads('file', 10) a));
-
-select is(
-  tests.as_tenant(tests.tenant('acme'), format(
-    'select count(*) from checks.%I where tenant_id = %s', v.relname, tests.tenant('acme'))),
-  '0', format('%s is empty on healthy books', v.relname))
-from pg_class v where v.relnamespace = 'checks'::regnamespace and v.relkind = 'v' order by v.relname;
 
 -- a is an id of the account ann, c of cash; t of the first transaction of ann; p of a pending one.
 create temp table breakage (name text, statements text) on commit drop;
@@ -249,6 +268,15 @@ insert into breakage values
   ('transactions_without_approval', 'delete from proposal_decisions where tenant_id = :tenant'),
   ('transactions_without_approval',
     'update app_private.approval_thresholds set amount = 899 where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update merchant_settlement_lines set gross_amount = gross_amount + 1,
+      amount = amount + 1 where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'delete from merchant_settlement_lines where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update merchant_settlement_lines set version = version + 100
+      where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update merchant_settlements set last_version = last_version + 100,
+      number = number + 1 where tenant_id = :tenant'),
+  ('merchant_settlements_that_differ', 'update payments p set amount = p.amount + 1
+      from merchant_settlements s where s.payment_id = p.id and s.tenant_id = :tenant'),
   ('payment_charges_that_differ', 'update payment_charges set amount = amount + 1
       where tenant_id = :tenant and refunded_number is null'),
   ('payment_charges_that_differ', 'delete from payment_charges where tenant_id = :tenant'),
@@ -260,9 +288,9 @@ insert into breakage values
       where tenant_id = :tenant and kind = ''redeemed'''),
   ('vouchers_that_differ', 'update account_balances b set posted_debits = b.posted_debits + 1
       from voucher_campaigns c where c.liability_account_id = b.account_id and c.tenant_id = :tenant'),
-  ('payments_unlike_their_transactions',
+  ('payment_charges_that_differ',
     'update payments set amount = amount + 1 where tenant_id = :tenant and status = ''submitted'''),
-  ('payments_unlike_their_transactions',
+  ('payment_charges_that_differ',
     'update payments set debit_account_id = :c where tenant_id = :tenant and status = ''reserved'''),
   ('payments_unlike_their_transactions',
     'update transactions set kind = ''void_pending'' where tenant_id = :tenant
@@ -295,13 +323,20 @@ insert into breakage values
       values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
   ('payments_without_a_job',
     'delete from graphile_worker._private_jobs;
-      update payments set status = ''submitted'', settlement_transaction_id = null where tenant_id = :tenant'),
+      update payments set status = ''submitted'', settlement_transaction_id = null
+      where tenant_id = :tenant and status = ''settled'''),
+    'delete from graphile_worker._private_jobs where key like ''payment:'' || :tenant || '':%'';
+      update payments set status = ''submitted'', settlement_transaction_id = null, return_transaction_id = null
+      where tenant_id = :tenant and pending_transaction_id is not null'),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set status = ''settled'' where tenant_id = :tenant and number = 1'),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set number = 9 where tenant_id = :tenant and number = 2'),
   ('payment_attempts_that_do_not_fit',
-    'update payments set status = ''reserved'', settlement_transaction_id = null where tenant_id = :tenant'),
+    'update payments set status = ''reserved'', settlement_transaction_id = null
+      where tenant_id = :tenant and status = ''settled'''),
+    'update payments set status = ''reserved'', settlement_transaction_id = null, return_transaction_id = null
+      where tenant_id = :tenant and pending_transaction_id is not null'),
   ('audit_entries_without_partition',
     'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
       values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
@@ -316,6 +351,17 @@ insert into breakage values
     'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
       values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
+
+select plan((
+  (select count(*) from breakage) + 1
+  + (select count(*) from pg_class v where v.relnamespace = 'checks'::regnamespace and v.relkind = 'v')
+)::integer);
+
+select is(
+  tests.as_tenant(tests.tenant('acme'), format(
+    'select count(*) from checks.%I where tenant_id = %s', v.relname, tests.tenant('acme'))),
+  '0', format('%s is empty on healthy books', v.relname))
+from pg_class v where v.relnamespace = 'checks'::regnamespace and v.relkind = 'v' order by v.relname;
 
 -- Break, count what the check tells each tenant through verify_ledger, and take it back.
 create function pg_temp.found(name text, statements text) returns text language plpgsql as $$

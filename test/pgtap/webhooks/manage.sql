@@ -1,6 +1,6 @@
 -- Endpoints of webhooks: made, changed and ended by admins alone, within bounds, and each tenant its own.
 begin;
-select plan(46);
+select plan(48);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -35,6 +35,8 @@ from (values
   ('url => ''''', 'LG720', 'that is not empty'),
   ('url => ''ftp://example.com/''', 'LG720', 'that is called over HTTP'),
   ('url => ''https://example.com/ x''', 'LG720', 'without blanks'),
+  ('url => ''https://user:secret@example.com/''', 'LG720', 'or somebody''s password'),
+  ('url => ''https://a\@example.com/''', 'LG720', 'written in whatever way'),
   ('url => E''https://example.com/\r\nx''', 'LG720', 'nor ends of lines'),
   ('url => ''https://example.com/'' || repeat(''x'', 2000)', 'LG720', 'and not endless'),
   ('event_kinds => null', 'LG721', 'an endpoint listens'),
@@ -101,7 +103,8 @@ select throws_ok(
   $$select app_hidden.update_webhook_endpoint(pg_temp.endpoint('first'), event_kinds => '{x}')$$, 'LG721', null,
   'a change is checked as well');
 select throws_ok(
-  format('select app_hidden.rotate_webhook_secret(%L, uuidv7(), tests.ciphertext(), %s)', pg_temp.endpoint('first'), s.n),
+  format('select app_hidden.rotate_webhook_secret(%L, uuidv7(), tests.ciphertext(), %s)',
+    pg_temp.endpoint('first'), s.n),
   'LG726', null, format('no secret counts for %s seconds', s.n))
 from (values (-1), (604801)) as s (n);
 select throws_ok(

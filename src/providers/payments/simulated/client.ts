@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isSignedMessage } from "../../../crypto/standard_webhooks.ts";
+import { isSignedMessage } from "../../../webhooks/verify.ts";
 import {
   type PaymentAnswer,
   type PaymentNews,
@@ -67,11 +67,17 @@ export function simulatedProvider(options: SimulatedProviderOptions): PaymentPro
       throw new PaymentProviderError("rejected", "The provider does not know the payment.", { errorCode: "not_found" });
     },
     verifySignature: (message, now) => isSignedMessage(webhookSecrets, message, now),
-    parseWebhook: parseMessage,
+    parseWebhook: parseSimulatedMessage,
+    fetchReport: async () => {
+      const { status, body } = await call("/report");
+      if (status !== 200) throw refused(status, body);
+      return Buffer.from(JSON.stringify(body));
+    },
   };
 }
 
-function parseMessage({ body, headers }: ProviderMessage): PaymentNews[] {
+/** What a message of the simulated provider says; nothing if it is about something else. */
+export function parseSimulatedMessage({ body, headers }: ProviderMessage): PaymentNews[] {
   const message = messageForm.safeParse(parse(body.toString("utf8")));
   const messageId = headers["webhook-id"];
   if (!message.success || messageId === undefined) return [];

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { signMessage } from "../../../crypto/standard_webhooks.ts";
+import { signedHeaders, type WebhookMessage } from "../../../webhooks/signature.ts";
 import type { PaymentRequest } from "../provider.ts";
 import { type BookedPayment, type Books, newPayment, openBooks, reportCsv } from "./books.ts";
 import { type Fault, type FaultBox, type FaultChanges, type Faults, makeFaultBox } from "./faults.ts";
@@ -285,15 +285,14 @@ const attempts = 5;
 function makeMessages(options: { box: FaultBox; webhookSecret: string; url: string | undefined }): Messages {
   const stopping = new AbortController();
   let { url } = options;
-  const deliver = async (to: string, id: string, body: Buffer, delayMs: number): Promise<void> => {
+  const deliver = async (to: string, message: WebhookMessage, delayMs: number): Promise<void> => {
     const { signal } = stopping;
     await sleep(delayMs, undefined, { signal });
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
-      const headers = signMessage([options.webhookSecret], { id, sentAt: new Date(), body });
       const response = await fetch(to, {
         method: "POST",
-        body: new Uint8Array(body),
-        headers: { ...headers, "content-type": "application/json" },
+        body: message.body,
+        headers: signedHeaders(message, [options.webhookSecret]),
         redirect: "error",
         signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
       }).catch(() => undefined);
@@ -310,10 +309,10 @@ function makeMessages(options: { box: FaultBox; webhookSecret: string; url: stri
       const { copies, delayMs } = options.box.forMessage();
       if (url === undefined) return;
       const type = `payment.${payment.state}`;
-      const body = Buffer.from(JSON.stringify({ type, timestamp: payment.at, data: publicForm(payment) }));
-      const id = `msg_${randomUUID()}`;
+      const body = JSON.stringify({ type, timestamp: payment.at, data: publicForm(payment) });
+      const message = { id: `msg_${randomUUID()}`, body };
       const to = url;
-      for (let copy = 0; copy < copies; copy += 1) void deliver(to, id, body, delayMs).catch(() => undefined);
+      for (let copy = 0; copy < copies; copy += 1) void deliver(to, message, delayMs).catch(() => undefined);
     },
     stop: () => stopping.abort(),
   };
