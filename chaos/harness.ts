@@ -40,7 +40,7 @@ export interface ChaosReport {
 
 export type Victim = "worker" | "api" | "connections" | "provider";
 
-const secret = "the secret of the chaos, which has 32 characters or more";
+const secret = "the-secret-of-the-chaos-has-32-characters-or-more";
 const slug = "chaos";
 const wallets = 50;
 
