@@ -43,7 +43,13 @@ export async function compareBooks(
 }
 
 /** What a payment should be by the provider's books: each of its states has one of ours. */
-const statusOf = { submitted: "submitted", settled: "settled", failed: "failed", cancelled: "cancelled", returned: "returned" };
+const statusOf = {
+  submitted: "submitted",
+  settled: "settled",
+  failed: "failed",
+  cancelled: "cancelled",
+  returned: "returned",
+};
 
 function differenceOf(ours: LedgerPayment, theirs: ProviderPayment | undefined): string[] {
   if (!theirs) {

@@ -68,7 +68,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     say(`${settlements} payments, ${workers} workers, ${kills} kills.`);
     const started = performance.now();
     const progress = watchProgress(owner, tenantId, stopping.signal);
-    const killing = killAround({ processes: all, superuser: urls.superuser, kills, seed, signal: stopping.signal, say });
+    const killing = killAround({
+      processes: all,
+      superuser: urls.superuser,
+      kills,
+      seed,
+      signal: stopping.signal,
+      say,
+    });
     const keys = await createPayments(client, { settlements, seed, wallets: accounts.wallets });
     const done = await waitUntilFinal(owner, tenantId, { settlements, limitMs, killing, say });
     const seconds = (performance.now() - started) / 1000;
@@ -97,7 +104,15 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 
 /** What goes wrong at the provider all the time, beside the kills. */
 const troubles = {
-  rates: { fail_before: 0.02, fail_after: 0.02, reset_before: 0.02, reset_after: 0.02, rate_limit: 0.02, decline: 0.03, settle_later: 0.2 },
+  rates: {
+    fail_before: 0.02,
+    fail_after: 0.02,
+    reset_before: 0.02,
+    reset_after: 0.02,
+    rate_limit: 0.02,
+    decline: 0.03,
+    settle_later: 0.2,
+  },
   messageCopies: 2,
   messageJitterMs: 300,
   loseMessages: 0.2,
@@ -267,11 +282,7 @@ async function createPayments(
 }
 
 /** Watches how payments come to an end, and how long none does. */
-function watchProgress(
-  owner: pg.Client,
-  tenantId: number,
-  signal: AbortSignal,
-): { longestStandstill: () => number } {
+function watchProgress(owner: pg.Client, tenantId: number, signal: AbortSignal): { longestStandstill: () => number } {
   let longest = 0;
   let lastMove = performance.now();
   let last = -1;
@@ -331,7 +342,14 @@ interface KillOptions {
 }
 
 /** Kills something at random, again and again, until it has been often enough. */
-async function killAround({ processes, superuser, kills, seed, signal, say }: KillOptions): Promise<Record<Victim, number>> {
+async function killAround({
+  processes,
+  superuser,
+  kills,
+  seed,
+  signal,
+  say,
+}: KillOptions): Promise<Record<Victim, number>> {
   const random = seededRandom(seed + 1);
   const killed: Record<Victim, number> = { worker: 0, api: 0, connections: 0, provider: 0 };
   const client = new pg.Client({ connectionString: superuser });
