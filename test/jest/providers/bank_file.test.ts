@@ -235,7 +235,7 @@ describe("a file", () => {
       transfer({ amount: "5", text: undefined }),
       transfer({ currency: "USD", counterparty: { name: "Bob", account: "12-345", bic: "CHASUS33" } }),
     ];
-      for (const request of requests) await bank.submit(request);
+    for (const request of requests) await bank.submit(request);
     await write();
     expect(filesIn(outbox())).toEqual(["bank-00000001.xml"]);
     expect(filesIn(join(folder, slug, "bank", "ready"))).toEqual([]);
