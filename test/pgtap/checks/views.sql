@@ -332,8 +332,6 @@ insert into breakage values
     'delete from graphile_worker._private_jobs where key like ''payment:'' || :tenant || '':%'';
       update payments set status = ''submitted'', settlement_transaction_id = null, return_transaction_id = null
       where tenant_id = :tenant and pending_transaction_id is not null'),
-      update payments set status = ''submitted'', settlement_transaction_id = null
-      where tenant_id = :tenant and status = ''settled'''),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set status = ''settled'' where tenant_id = :tenant and number = 1'),
   ('payment_attempts_that_do_not_fit',
@@ -363,7 +361,7 @@ insert into breakage values
   ('receipts_that_do_not_fit', 'update receipts set payment_id = uuidv7() where tenant_id = :tenant and number = 1'),
   ('bank_files_that_differ',
     'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
-      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''))'),
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, pg_catalog.sha256(''''))'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 select plan((
