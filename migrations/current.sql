@@ -99,7 +99,7 @@ create table app_private.webhook_secrets (
   tenant_id integer not null,
   id uuid not null,
   endpoint_id uuid not null,
-  secret_ciphertext bytea not null,
+  secret_ciphertext app_private.ciphertext not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   constraint webhook_secrets_pkey primary key (tenant_id, id),
