@@ -1,5 +1,4 @@
 -- The migration being written. See migrations/README.md.
--- Sections belong to domains. After a merge keep this file as it is here, and put your own section in its place.
 
 ---- codes with letters ----
 
@@ -1256,914 +1255,6 @@ create type app_public.merchant_input as (
   is_enabled boolean
 );
 
----- reconciliation ----
-
-create type app_public.statement_format as enum ('camt', 'csv', 'report');
-create type app_public.money_flow as enum ('in', 'out');
-create type app_public.clearing_item_kind as enum ('payment', 'return', 'transaction');
-create type app_public.matching_rule_kind as enum (
-  'provider_reference', 'reference', 'one_to_many', 'many_to_one', 'amount_and_date'
-);
-create type app_public.match_status as enum ('proposed', 'confirmed', 'rejected');
-create type app_public.break_kind as enum (
-  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs', 'provider_differs'
-);
-create type app_public.break_age as enum ('days_0_to_1', 'days_2_to_7', 'days_8_to_30', 'days_over_30');
-create type app_public.statement_entry_status as enum ('imported', 'unmatched', 'proposed', 'matched', 'written_off');
-
---------------------------------------------------------------------------------------------------
--- Statements: what providers say, as they said it
-
--- A clearing account that is held against the statements of its provider. Each has accounts of its own: with a
--- shared one nobody could say which provider a difference belongs to. Its row is the lock of all that is done
--- about them.
-alter table app_public.payment_provider_accounts
-  add constraint payment_provider_accounts_accounts_key
-    unique (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id);
-
-create table app_public.reconciled_accounts (
-  tenant_id integer not null,
-  provider_code text not null,
-  currency text not null,
-  clearing_account_id uuid not null,
-  suspense_account_id uuid not null,
-  closing_balance app_public.amount not null default 0,
-  last_statement_id uuid,
-  collected_version bigint not null default 0,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint reconciled_accounts_pkey primary key (tenant_id, provider_code, currency),
-  -- From now on the provider keeps these accounts.
-  constraint reconciled_accounts_provider_code_fkey
-    foreign key (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id)
-    references app_public.payment_provider_accounts
-      (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id)
-    on delete restrict,
-  constraint reconciled_accounts_clearing_account_id_fkey foreign key (tenant_id, clearing_account_id)
-    references app_public.accounts on delete restrict,
-  constraint reconciled_accounts_suspense_account_id_fkey foreign key (tenant_id, suspense_account_id)
-    references app_public.accounts on delete restrict,
-  constraint reconciled_accounts_clearing_account_id_key unique (tenant_id, clearing_account_id),
-  constraint reconciled_accounts_suspense_account_id_key unique (tenant_id, suspense_account_id),
-  constraint reconciled_accounts_collected_version_is_not_negative check (collected_version >= 0)
-);
-
-create table app_public.statements (
-  tenant_id integer not null,
-  id uuid not null,
-  number bigint not null,
-  previous_number bigint generated always as (nullif(number - 1, 0)) stored,
-  provider_code text not null,
-  currency text not null,
-  format app_public.statement_format not null,
-  reference text not null,
-  file_hash bytea not null,
-  file_position integer not null,
-  opening_balance app_public.amount not null,
-  closing_balance app_public.amount not null,
-  entry_count integer not null,
-  skipped_count integer not null default 0,
-  starts_at timestamptz,
-  ends_at timestamptz,
-  imported_by uuid,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint statements_pkey primary key (tenant_id, id),
-  constraint statements_number_key unique (tenant_id, provider_code, currency, number),
-  constraint statements_end_key unique (tenant_id, provider_code, currency, number, closing_balance),
-  constraint statements_reference_key unique (tenant_id, provider_code, currency, reference),
-  constraint statements_file_hash_key unique (tenant_id, provider_code, file_hash, file_position),
-  constraint statements_provider_code_fkey foreign key (tenant_id, provider_code, currency)
-    references app_public.reconciled_accounts on delete restrict,
-  -- A statement begins with what the one before it ended with.
-  constraint statements_opening_balance_fkey
-    foreign key (tenant_id, provider_code, currency, previous_number, opening_balance)
-    references app_public.statements (tenant_id, provider_code, currency, number, closing_balance)
-    on delete restrict,
-  constraint statements_number_is_positive check (number > 0),
-  constraint statements_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
-  constraint statements_file_hash_has_32_bytes check (octet_length(file_hash) = 32),
-  constraint statements_file_position_is_positive check (file_position > 0),
-  constraint statements_counts_are_not_negative check (entry_count >= 0 and skipped_count >= 0),
-  constraint statements_ends_after_it_starts check (ends_at >= starts_at)
-);
-
-alter table app_public.reconciled_accounts
-  add constraint reconciled_accounts_last_statement_id_fkey foreign key (tenant_id, last_statement_id)
-    references app_public.statements on delete restrict;
-
-create index reconciled_accounts_last_statement_id_idx
-  on app_public.reconciled_accounts (tenant_id, last_statement_id);
-
--- Entries come in batches, the statement last, in one database transaction: the foreign key is looked at when
--- that commits, so that there is never a part of a statement.
-create table app_public.statement_entries (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  statement_id uuid not null,
-  ordinal integer not null,
-  provider_code text not null,
-  currency text not null,
-  entry_key text not null,
-  flow app_public.money_flow not null,
-  amount app_public.amount not null,
-  booked_at timestamptz not null,
-  value_at timestamptz,
-  reference text,
-  end_to_end_id text,
-  provider_reference text,
-  counterparty_name text,
-  counterparty_hint text,
-  return_reason text,
-  description text,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint statement_entries_pkey primary key (tenant_id, id),
-  constraint statement_entries_ordinal_key unique (tenant_id, statement_id, ordinal),
-  constraint statement_entries_entry_key_key unique (tenant_id, provider_code, currency, entry_key),
-  -- For the foreign key by which its position has the same facts.
-  constraint statement_entries_amount_key unique (tenant_id, id, provider_code, currency, flow, amount),
-  constraint statement_entries_statement_id_fkey foreign key (tenant_id, statement_id)
-    references app_public.statements on delete restrict deferrable initially deferred,
-  constraint statement_entries_provider_code_fkey foreign key (tenant_id, provider_code, currency)
-    references app_public.reconciled_accounts on delete restrict,
-  constraint statement_entries_ordinal_is_not_negative check (ordinal >= 0),
-  constraint statement_entries_entry_key_is_1_to_140_characters check (length(entry_key) between 1 and 140),
-  constraint statement_entries_amount_is_positive check (amount > 0),
-  constraint statement_entries_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
-  constraint statement_entries_end_to_end_id_is_1_to_140_characters check (length(end_to_end_id) between 1 and 140),
-  constraint statement_entries_provider_reference_is_1_to_140_characters
-    check (length(provider_reference) between 1 and 140),
-  constraint statement_entries_counterparty_name_is_1_to_140_characters
-    check (length(counterparty_name) between 1 and 140),
-  constraint statement_entries_counterparty_hint_is_1_to_8_characters
-    check (length(counterparty_hint) between 1 and 8),
-  constraint statement_entries_return_reason_is_1_to_100_characters check (length(return_reason) between 1 and 100),
-  constraint statement_entries_description_is_1_to_1000_characters check (length(description) between 1 and 1000)
-);
-
--- What an entry may call an item by: the letters and digits of a reference, in lower case.
-create table app_private.statement_entry_keys (
-  tenant_id integer not null,
-  key text not null,
-  entry_id uuid not null,
-  is_of_provider boolean not null,
-  constraint statement_entry_keys_pkey primary key (tenant_id, key, is_of_provider, entry_id),
-  constraint statement_entry_keys_entry_id_fkey foreign key (tenant_id, entry_id)
-    references app_public.statement_entries on delete restrict,
-  constraint statement_entry_keys_key_is_a_key check (key ~ '^[a-z0-9]{3,140}$')
-);
-
-create index statement_entry_keys_entry_id_idx on app_private.statement_entry_keys (tenant_id, entry_id);
-
--- How much of an entry is matched, in suspense and written off. That these never come to more than the entry is
--- a check, not a habit.
-create table app_public.entry_positions (
-  tenant_id integer not null,
-  entry_id uuid not null,
-  provider_code text not null,
-  currency text not null,
-  flow app_public.money_flow not null,
-  amount app_public.amount not null,
-  is_placed boolean not null default false,
-  matched_amount app_public.amount not null default 0,
-  suspense_amount app_public.amount not null default 0,
-  written_off_amount app_public.amount not null default 0,
-  updated_at timestamptz not null default now(),
-  constraint entry_positions_pkey primary key (tenant_id, entry_id),
-  constraint entry_positions_entry_id_fkey
-    foreign key (tenant_id, entry_id, provider_code, currency, flow, amount)
-    references app_public.statement_entries (tenant_id, id, provider_code, currency, flow, amount)
-    on delete restrict,
-  constraint entry_positions_amounts_are_not_negative check (
-    matched_amount >= 0 and suspense_amount >= 0 and written_off_amount >= 0
-  ),
-  constraint entry_positions_amounts_are_those_of_the_entry check (
-    case
-      when is_placed then matched_amount + suspense_amount + written_off_amount = amount
-      else matched_amount < amount and suspense_amount = 0 and written_off_amount = 0
-    end
-  )
-);
-
-create index entry_positions_open_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
-  where not is_placed or suspense_amount > 0;
-
-create index entry_positions_unplaced_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
-  where not is_placed;
-
---------------------------------------------------------------------------------------------------
--- Clearing items: what the books expect on those statements
-
-create table app_public.clearing_items (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  provider_code text not null,
-  currency text not null,
-  kind app_public.clearing_item_kind not null,
-  payment_id uuid,
-  transaction_id uuid,
-  flow app_public.money_flow not null,
-  amount app_public.amount not null,
-  matched_amount app_public.amount not null default 0,
-  written_off_amount app_public.amount not null default 0,
-  is_void boolean not null default false,
-  expected_at timestamptz not null default clock_timestamp(),
-  created_at timestamptz not null default clock_timestamp(),
-  updated_at timestamptz not null default now(),
-  constraint clearing_items_pkey primary key (tenant_id, id),
-  constraint clearing_items_provider_code_fkey foreign key (tenant_id, provider_code, currency)
-    references app_public.payment_provider_accounts on delete restrict,
-  constraint clearing_items_payment_id_fkey foreign key (tenant_id, payment_id)
-    references app_public.payments on delete restrict,
-  constraint clearing_items_transaction_id_fkey foreign key (tenant_id, transaction_id)
-    references app_public.transactions on delete restrict,
-  constraint clearing_items_is_of_a_payment_or_a_transaction check ((kind = 'transaction') = (payment_id is null)),
-  constraint clearing_items_is_posted_or_a_payment check (kind = 'payment' or transaction_id is not null),
-  constraint clearing_items_amount_is_positive check (amount > 0),
-  constraint clearing_items_amounts_are_those_of_the_item check (
-    matched_amount >= 0 and written_off_amount >= 0 and matched_amount + written_off_amount <= amount
-  ),
-  constraint clearing_items_only_posted_is_matched check (
-    transaction_id is not null or matched_amount + written_off_amount = 0
-  ),
-  constraint clearing_items_void_is_not_matched check (not is_void or matched_amount + written_off_amount = 0)
-);
-
-create unique index clearing_items_payment_id_key on app_public.clearing_items (tenant_id, payment_id, kind)
-  where payment_id is not null;
-create unique index clearing_items_transaction_id_key on app_public.clearing_items (tenant_id, transaction_id)
-  where transaction_id is not null;
-create index clearing_items_provider_code_idx on app_public.clearing_items (tenant_id, provider_code, currency);
-create index clearing_items_open_idx on app_public.clearing_items (tenant_id, provider_code, currency, id)
-  where not is_void and matched_amount + written_off_amount < amount;
-
-create table app_private.clearing_item_keys (
-  tenant_id integer not null,
-  key text not null,
-  item_id uuid not null,
-  is_of_provider boolean not null,
-  constraint clearing_item_keys_pkey primary key (tenant_id, key, is_of_provider, item_id),
-  constraint clearing_item_keys_item_id_fkey foreign key (tenant_id, item_id)
-    references app_public.clearing_items on delete restrict,
-  constraint clearing_item_keys_key_is_a_key check (key ~ '^[a-z0-9]{3,140}$')
-);
-
-create index clearing_item_keys_item_id_idx on app_private.clearing_item_keys (tenant_id, item_id);
-
---------------------------------------------------------------------------------------------------
--- Matches
-
-create table app_public.matching_rules (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  name text not null,
-  priority integer not null,
-  kind app_public.matching_rule_kind not null,
-  provider_code text,
-  tolerance app_public.amount not null default 0,
-  days_before integer not null default 0,
-  days_after integer not null default 3,
-  is_automatic boolean not null default false,
-  is_enabled boolean not null default true,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint matching_rules_pkey primary key (tenant_id, id),
-  constraint matching_rules_name_key unique (tenant_id, name),
-  constraint matching_rules_priority_key unique (tenant_id, priority),
-  constraint matching_rules_provider_code_fkey foreign key (tenant_id, provider_code)
-    references app_public.payment_providers on delete restrict,
-  constraint matching_rules_tenant_id_fkey foreign key (tenant_id) references app_public.tenants on delete restrict,
-  constraint matching_rules_name_is_1_to_100_characters check (length(name) between 1 and 100),
-  constraint matching_rules_priority_is_1_to_1000 check (priority between 1 and 1000),
-  constraint matching_rules_tolerance_is_not_negative check (tolerance >= 0),
-  constraint matching_rules_amount_and_date_is_exact check (kind <> 'amount_and_date' or tolerance = 0),
-  constraint matching_rules_window_is_at_most_a_year check (
-    days_before between 0 and 366 and days_after between 0 and 366
-  )
-);
-
-create index matching_rules_provider_code_idx on app_public.matching_rules (tenant_id, provider_code)
-  where provider_code is not null;
-
-create table app_public.reconciliation_matches (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  provider_code text not null,
-  currency text not null,
-  rule_id uuid,
-  priority integer not null default 0,
-  status app_public.match_status not null default 'proposed',
-  is_automatic boolean not null default false,
-  proposed_by uuid,
-  created_at timestamptz not null default clock_timestamp(),
-  decided_by uuid,
-  decided_at timestamptz,
-  reason text,
-  constraint reconciliation_matches_pkey primary key (tenant_id, id),
-  constraint reconciliation_matches_provider_code_fkey foreign key (tenant_id, provider_code, currency)
-    references app_public.reconciled_accounts on delete restrict,
-  constraint reconciliation_matches_rule_id_fkey foreign key (tenant_id, rule_id)
-    references app_public.matching_rules on delete restrict,
-  constraint reconciliation_matches_decided_has_its_time check ((status = 'proposed') = (decided_at is null)),
-  constraint reconciliation_matches_somebody_decided check (decided_by is null or decided_at is not null),
-  constraint reconciliation_matches_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
-);
-
-create index reconciliation_matches_rule_id_idx on app_public.reconciliation_matches (tenant_id, rule_id)
-  where rule_id is not null;
-create index reconciliation_matches_open_idx
-  on app_public.reconciliation_matches (tenant_id, provider_code, currency, priority, id) where status = 'proposed';
-create index reconciliation_matches_provider_code_idx
-  on app_public.reconciliation_matches (tenant_id, provider_code, currency, status, id);
-
-create table app_public.reconciliation_match_lines (
-  tenant_id integer not null,
-  match_id uuid not null,
-  entry_id uuid not null,
-  item_id uuid not null,
-  amount app_public.amount not null,
-  constraint reconciliation_match_lines_pkey primary key (tenant_id, match_id, entry_id, item_id),
-  constraint reconciliation_match_lines_match_id_fkey foreign key (tenant_id, match_id)
-    references app_public.reconciliation_matches on delete restrict,
-  constraint reconciliation_match_lines_entry_id_fkey foreign key (tenant_id, entry_id)
-    references app_public.statement_entries on delete restrict,
-  constraint reconciliation_match_lines_item_id_fkey foreign key (tenant_id, item_id)
-    references app_public.clearing_items on delete restrict,
-  constraint reconciliation_match_lines_amount_is_positive check (amount > 0)
-);
-
-create index reconciliation_match_lines_entry_id_idx
-  on app_public.reconciliation_match_lines (tenant_id, entry_id);
-create index reconciliation_match_lines_item_id_idx on app_public.reconciliation_match_lines (tenant_id, item_id);
-
---------------------------------------------------------------------------------------------------
--- Suspense: money of entries that nobody knows, in a place of its own
-
--- Each transaction that moved the money of an entry into suspense, above zero, or out of it.
-create table app_public.suspense_moves (
-  tenant_id integer not null,
-  transaction_id uuid not null,
-  entry_id uuid not null,
-  amount app_public.amount not null,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint suspense_moves_pkey primary key (tenant_id, transaction_id),
-  constraint suspense_moves_transaction_id_fkey foreign key (tenant_id, transaction_id)
-    references app_public.transactions on delete restrict,
-  constraint suspense_moves_entry_id_fkey foreign key (tenant_id, entry_id)
-    references app_public.statement_entries on delete restrict,
-  constraint suspense_moves_moves_something check (amount <> 0)
-);
-
-create index suspense_moves_entry_id_idx on app_public.suspense_moves (tenant_id, entry_id);
-
--- What is given up, of an entry or of an item, by a proposal that a second person approves.
-create table app_public.write_offs (
-  tenant_id integer not null,
-  proposal_id uuid not null,
-  provider_code text not null,
-  currency text not null,
-  entry_id uuid,
-  item_id uuid,
-  account_id uuid not null,
-  amount app_public.amount not null,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint write_offs_pkey primary key (tenant_id, proposal_id),
-  constraint write_offs_proposal_id_fkey foreign key (tenant_id, proposal_id)
-    references app_public.transaction_proposals on delete restrict,
-  constraint write_offs_provider_code_fkey foreign key (tenant_id, provider_code, currency)
-    references app_public.reconciled_accounts on delete restrict,
-  constraint write_offs_entry_id_fkey foreign key (tenant_id, entry_id)
-    references app_public.statement_entries on delete restrict,
-  constraint write_offs_item_id_fkey foreign key (tenant_id, item_id)
-    references app_public.clearing_items on delete restrict,
-  constraint write_offs_account_id_fkey foreign key (tenant_id, account_id)
-    references app_public.accounts on delete restrict,
-  constraint write_offs_is_of_an_entry_or_an_item check (num_nonnulls(entry_id, item_id) = 1),
-  constraint write_offs_amount_is_positive check (amount > 0)
-);
-
-create index write_offs_entry_id_idx on app_public.write_offs (tenant_id, entry_id) where entry_id is not null;
-create index write_offs_item_id_idx on app_public.write_offs (tenant_id, item_id) where item_id is not null;
-create index write_offs_account_id_idx on app_public.write_offs (tenant_id, account_id);
-create index write_offs_provider_code_idx on app_public.write_offs (tenant_id, provider_code, currency);
-
---------------------------------------------------------------------------------------------------
--- The report of a day, and what functions answer with
-
-create type app_public.reconciliation_figures as (
-  clearing_balance app_public.amount,
-  statement_balance app_public.amount,
-  in_flight_amount app_public.amount,
-  unplaced_amount app_public.amount,
-  suspense_balance app_public.amount,
-  unexplained_amount app_public.amount,
-  imported_count integer,
-  imported_amount app_public.amount,
-  matched_count integer,
-  matched_amount app_public.amount,
-  proposed_count integer,
-  unmatched_count integer,
-  unmatched_amount app_public.amount,
-  written_off_count integer,
-  written_off_amount app_public.amount,
-  break_count integer,
-  break_amount app_public.amount,
-  oldest_break_at timestamptz
-);
-
-create table app_public.reconciliation_reports (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  report_date date not null,
-  provider_code text not null,
-  currency text not null,
-  clearing_balance app_public.amount not null,
-  statement_balance app_public.amount not null,
-  in_flight_amount app_public.amount not null,
-  unplaced_amount app_public.amount not null,
-  suspense_balance app_public.amount not null,
-  unexplained_amount app_public.amount not null,
-  imported_count integer not null,
-  imported_amount app_public.amount not null,
-  matched_count integer not null,
-  matched_amount app_public.amount not null,
-  proposed_count integer not null,
-  unmatched_count integer not null,
-  unmatched_amount app_public.amount not null,
-  written_off_count integer not null,
-  written_off_amount app_public.amount not null,
-  break_count integer not null,
-  break_amount app_public.amount not null,
-  oldest_break_at timestamptz,
-  breaks jsonb not null,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint reconciliation_reports_pkey primary key (tenant_id, id),
-  constraint reconciliation_reports_report_date_key unique (tenant_id, report_date, provider_code, currency),
-  constraint reconciliation_reports_provider_code_fkey foreign key (tenant_id, provider_code, currency)
-    references app_public.reconciled_accounts on delete restrict,
-  constraint reconciliation_reports_breaks_are_a_list check (jsonb_typeof(breaks) = 'array')
-);
-
-create index reconciliation_reports_provider_code_idx
-  on app_public.reconciliation_reports (tenant_id, provider_code, currency, report_date);
-
-create type app_public.reconciliation_break as (
-  kind app_public.break_kind,
-  provider_code text,
-  currency text,
-  flow app_public.money_flow,
-  amount app_public.amount,
-  entry_id uuid,
-  item_id uuid,
-  payment_id uuid,
-  proposed_match_id uuid,
-  since timestamptz,
-  age_days integer,
-  age app_public.break_age
-);
-
-create type app_public.break_total as (
-  kind app_public.break_kind,
-  provider_code text,
-  currency text,
-  age app_public.break_age,
-  break_count integer,
-  amount app_public.amount
-);
-
----- notifications and receipts ----
-
-create type app_public.notification_channel as enum ('email', 'sms', 'chat', 'in_app');
-create type app_public.notification_audience as enum ('owner', 'teller', 'accountant', 'auditor', 'admin');
-create type app_public.notification_status as enum ('queued', 'sent', 'delivered', 'failed', 'suppressed');
-create type app_public.notification_digest as enum ('none', 'hourly', 'daily');
-
---------------------------------------------------------------------------------------------------
--- What there is to tell, in which words, and to whom
-
-create table app_public.notification_kinds (
-  kind text not null,
-  description text not null,
-  -- Quiet hours and digests do not hold it up.
-  is_urgent boolean not null default false,
-  -- About the account of a person, sent by the server itself: nobody can turn it off, and it has no row.
-  is_direct boolean not null default false,
-  -- Who is told where the tenant has no rule of its own.
-  audience app_public.notification_audience not null default 'owner',
-  channels app_public.notification_channel[] not null default '{}',
-  -- What a message of this kind knows, for templates to be tried on.
-  sample jsonb not null,
-  constraint notification_kinds_pkey primary key (kind),
-  constraint notification_kinds_kind_is_dotted check (kind ~ '^[a-z][a-z_]*(\.[a-z][a-z_]*)+$'),
-  constraint notification_kinds_sample_is_an_object check (jsonb_typeof(sample) = 'object'),
-  constraint notification_kinds_channels_are_known check (array_position(channels, null) is null)
-);
-
-create table app_public.default_notification_templates (
-  kind text not null,
-  channel app_public.notification_channel not null,
-  language text not null,
-  subject text,
-  body text not null,
-  constraint default_notification_templates_pkey primary key (kind, channel, language),
-  constraint default_notification_templates_kind_fkey foreign key (kind)
-    references app_public.notification_kinds on delete restrict,
-  constraint default_notification_templates_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$')
-);
-
-create table app_public.notification_templates (
-  tenant_id integer not null,
-  kind text not null,
-  channel app_public.notification_channel not null,
-  language text not null,
-  subject text,
-  body text not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  constraint notification_templates_pkey primary key (tenant_id, kind, channel, language),
-  constraint notification_templates_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint notification_templates_kind_fkey foreign key (kind)
-    references app_public.notification_kinds on delete restrict,
-  constraint notification_templates_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
-  constraint notification_templates_subject_is_one_line
-    check (length(subject) between 1 and 200 and subject !~ '[\x01-\x1f\x7f]'),
-  constraint notification_templates_subject_is_of_its_channel
-    check ((channel in ('email', 'in_app')) = (subject is not null)),
-  constraint notification_templates_body_is_1_to_20000_characters check (length(body) between 1 and 20000)
-);
-
-create index notification_templates_kind_idx on app_public.notification_templates (kind);
-
-create table app_public.notification_rules (
-  tenant_id integer not null,
-  kind text not null,
-  audience app_public.notification_audience not null,
-  channels app_public.notification_channel[] not null,
-  updated_at timestamptz not null default now(),
-  constraint notification_rules_pkey primary key (tenant_id, kind, audience),
-  constraint notification_rules_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint notification_rules_kind_fkey foreign key (kind)
-    references app_public.event_kinds on delete restrict,
-  constraint notification_rules_channels_are_known check (array_position(channels, null) is null)
-);
-
-create index notification_rules_kind_idx on app_public.notification_rules (kind);
-
-create table app_public.notification_settings (
-  tenant_id integer not null,
-  language text not null default 'en',
-  time_zone text not null default 'UTC',
-  receipts_numbered boolean not null default false,
-  updated_at timestamptz not null default now(),
-  constraint notification_settings_pkey primary key (tenant_id),
-  constraint notification_settings_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict,
-  constraint notification_settings_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
-  constraint notification_settings_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64)
-);
-
---------------------------------------------------------------------------------------------------
--- What people want of it
-
-create table app_public.notification_profiles (
-  tenant_id integer not null,
-  user_id uuid not null,
-  language text,
-  time_zone text,
-  quiet_from text,
-  quiet_to text,
-  digest app_public.notification_digest not null default 'none',
-  attach_receipts boolean not null default false,
-  updated_at timestamptz not null default now(),
-  constraint notification_profiles_pkey primary key (tenant_id, user_id),
-  constraint notification_profiles_user_id_fkey foreign key (tenant_id, user_id)
-    references app_public.memberships on delete restrict,
-  constraint notification_profiles_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
-  constraint notification_profiles_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64),
-  constraint notification_profiles_quiet_from_is_a_time check (quiet_from ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
-  constraint notification_profiles_quiet_to_is_a_time check (quiet_to ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
-  constraint notification_profiles_quiet_hours_have_two_ends check ((quiet_from is null) = (quiet_to is null)),
-  constraint notification_profiles_quiet_hours_leave_some check (quiet_from <> quiet_to)
-);
-
-create table app_public.notification_preferences (
-  tenant_id integer not null,
-  user_id uuid not null,
-  pattern text not null,
-  channel app_public.notification_channel not null,
-  is_enabled boolean not null,
-  updated_at timestamptz not null default now(),
-  constraint notification_preferences_pkey primary key (tenant_id, user_id, pattern, channel),
-  constraint notification_preferences_user_id_fkey foreign key (tenant_id, user_id)
-    references app_public.memberships on delete restrict,
-  constraint notification_preferences_pattern_has_its_form
-    check (pattern ~ '^(\*|[a-z][a-z_]*(\.[a-z][a-z_]*)*\.(\*|[a-z][a-z_]*))$' and length(pattern) <= 100)
-);
-
---------------------------------------------------------------------------------------------------
--- What was told
-
-create table app_public.notifications (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  user_id uuid not null,
-  -- No foreign key: what was told is kept for longer than the stream of events is.
-  event_id uuid not null,
-  kind text not null,
-  channel app_public.notification_channel not null,
-  status app_public.notification_status not null default 'queued',
-  -- What the message is about; the words are made when it is sent.
-  facts jsonb not null,
-  -- The words of what is shown in the app.
-  subject text,
-  body text,
-  read_at timestamptz,
-  -- When the mail is due that this one is a part of; null where it goes by itself.
-  digest_at timestamptz,
-  -- What the receiver knows the message by; that of a digest is given when it is first taken.
-  message_id uuid,
-  attempts integer not null default 0,
-  next_attempt_at timestamptz,
-  sent_at timestamptz,
-  reason text,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint notifications_pkey primary key (tenant_id, id),
-  constraint notifications_once_key unique (tenant_id, user_id, event_id, channel),
-  constraint notifications_user_id_fkey foreign key (tenant_id, user_id)
-    references app_public.memberships on delete restrict,
-  constraint notifications_kind_fkey foreign key (kind)
-    references app_public.event_kinds on delete restrict,
-  constraint notifications_facts_is_an_object check (jsonb_typeof(facts) = 'object'),
-  constraint notifications_facts_is_at_most_32_kb check (octet_length(facts::text) <= 32768),
-  constraint notifications_queued_is_due_some_time check ((status = 'queued') = (next_attempt_at is not null)),
-  constraint notifications_sent_knows_when check ((status in ('sent', 'delivered')) = (sent_at is not null)),
-  constraint notifications_unsent_knows_why check (status not in ('failed', 'suppressed') or reason is not null),
-  constraint notifications_words_are_of_the_app check (
-    (channel = 'in_app' and status = 'delivered') = (body is not null) and (subject is null or body is not null)
-  ),
-  constraint notifications_read_is_of_the_app check (read_at is null or body is not null),
-  constraint notifications_digest_is_of_mails check (digest_at is null or channel = 'email'),
-  constraint notifications_attempts_are_not_negative check (attempts >= 0)
-);
-
-create index notifications_event_id_idx on app_public.notifications (tenant_id, event_id);
-create index notifications_kind_idx on app_public.notifications (kind);
-create index notifications_due_idx on app_public.notifications (tenant_id, next_attempt_at)
-  where next_attempt_at is not null;
-create index notifications_message_id_idx on app_public.notifications (tenant_id, message_id)
-  where message_id is not null and next_attempt_at is not null;
-create index notifications_unread_idx on app_public.notifications (tenant_id, user_id, id)
-  where body is not null and read_at is null;
-create index notifications_user_id_idx on app_public.notifications (tenant_id, user_id, id);
-
--- How far the stream of events of a tenant has been told.
-create table app_private.notification_cursors (
-  tenant_id integer not null,
-  number bigint not null default 0,
-  constraint notification_cursors_pkey primary key (tenant_id),
-  constraint notification_cursors_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict
-);
-
--- What happened before there were notifications is not told now.
-insert into app_private.notification_cursors (tenant_id, number)
-select s.tenant_id, s.last_number from app_private.event_streams s;
-
---------------------------------------------------------------------------------------------------
--- Receipts
-
-create table app_private.receipt_counters (
-  tenant_id integer not null,
-  last_number bigint not null default 0,
-  constraint receipt_counters_pkey primary key (tenant_id),
-  constraint receipt_counters_tenant_id_fkey foreign key (tenant_id)
-    references app_public.tenants on delete restrict
-);
-
-create table app_public.receipts (
-  tenant_id integer not null,
-  id uuid not null default uuidv7(),
-  payment_id uuid not null,
-  number bigint,
-  facts jsonb not null,
-  issued_by uuid,
-  issued_at timestamptz not null default clock_timestamp(),
-  constraint receipts_pkey primary key (tenant_id, id),
-  constraint receipts_payment_id_key unique (tenant_id, payment_id),
-  constraint receipts_number_key unique (tenant_id, number),
-  constraint receipts_payment_id_fkey foreign key (tenant_id, payment_id)
-    references app_public.payments on delete restrict,
-  constraint receipts_number_is_positive check (number > 0),
-  constraint receipts_facts_is_an_object check (jsonb_typeof(facts) = 'object')
-);
-
--- The form of each receipt as it was first made, by its hash.
-create table app_public.receipt_pdfs (
-  tenant_id integer not null,
-  receipt_id uuid not null,
-  sha256 bytea not null,
-  bytes integer not null,
-  created_at timestamptz not null default clock_timestamp(),
-  constraint receipt_pdfs_pkey primary key (tenant_id, receipt_id),
-  constraint receipt_pdfs_receipt_id_fkey foreign key (tenant_id, receipt_id)
-    references app_public.receipts on delete restrict,
-  constraint receipt_pdfs_sha256_has_32_bytes check (octet_length(sha256) = 32),
-  constraint receipt_pdfs_bytes_are_some check (bytes > 0)
-);
-
---!include errors/refusals.sql
---!include identity/permissions.sql
---!include audit/security_event_kinds.sql
---!include identity/authorize.sql
---!include encryption/encrypted_columns.sql
---!include ledger/tg_transactions__check.sql
---!include ledger/tg_postings__check.sql
---!include engine/post_batch__write.sql
---!include engine/post_batch__attempt.sql
---!include engine/post_batch.sql
---!include engine/post_together.sql
---!include ledger/authorize_posting.sql
---!include ledger/post_pending_transaction.sql
---!include ledger/void_pending_transaction.sql
---!include ledger/reverse_transaction.sql
---!include jobs/bury_jobs.sql
---!include jobs/dead_workers.sql
---!include events/event_kinds.sql
---!include events/relay_events.sql
---!include events/wake_consumers.sql
---!include events/access.sql
---!include webhooks/wake_webhooks.sql
---!include webhooks/lock_webhook_endpoint.sql
---!include webhooks/create_webhook_endpoint.sql
---!include webhooks/update_webhook_endpoint.sql
---!include webhooks/rotate_webhook_secret.sql
---!include webhooks/set_webhook_endpoint_status.sql
---!include webhooks/send_test_event.sql
---!include webhooks/redeliver_webhook_events.sql
---!include webhooks/next_webhook_event.sql
---!include webhooks/webhook_body.sql
---!include webhooks/take_webhook_delivery.sql
---!include webhooks/record_webhook_delivery.sql
---!include webhooks/housekeeping.sql
---!include notifications/first_event_needed.sql
---!include events/prune_events.sql
---!include webhooks/append_only.sql
---!include webhooks/access.sql
---!include webhooks/comments.sql
---!include payments/payment_moves_allowed.sql
---!include payments/move_payment.sql
---!include payments/may_pay_with.sql
---!include payments/payment_fingerprint.sql
---!include payments/payment_route.sql
---!include payments/payment_of_input.sql
---!include payments/payment_postings.sql
---!include payments/payment_threshold.sql
---!include payments/post_for_payment.sql
---!include payments/lock_waiting_payment.sql
---!include payments/reserve_payment.sql
---!include payments/submit_payment.sql
---!include payments/settle_payment.sql
---!include payments/release_payment.sql
---!include payments/return_payment.sql
---!include payments/reroute_payment.sql
---!include payments/expire_payments.sql
---!include payments/insert_payment.sql
---!include payments/create_payment.sql
---!include payments/approve_payment.sql
---!include payments/reject_payment.sql
---!include payments/cancel_payment.sql
---!include payments/counterparties.sql
---!include payments/set_payment_provider.sql
---!include payments/payment.sql
---!include payments/tg_payments__keep.sql
---!include payments/refuse_payment_transactions.sql
---!include payments/append_only.sql
---!include payments/access.sql
---!include payments/comments.sql
---!include providers/set_payment_provider_secret.sql
---!include providers/read_payment_provider.sql
---!include providers/take_provider_message.sql
---!include providers/process_provider_message.sql
---!include providers/prune_providers.sql
---!include providers/bank_file_items.sql
---!include providers/bank_files.sql
---!include settlement/settings.sql
---!include settlement/dead_letters.sql
---!include settlement/circuit_breakers.sql
---!include settlement/trip_circuit_breaker.sql
---!include settlement/reset_circuit_breaker.sql
---!include settlement/route_payment.sql
---!include settlement/attempts.sql
---!include settlement/record_settlement.sql
---!include settlement/apply_provider_answer.sql
---!include settlement/take_settlement.sql
---!include settlement/payments_without_a_job.sql
---!include settlement/rerun_dead_letter.sql
---!include settlement/discard_dead_letter.sql
---!include settlement/settings_of_providers.sql
---!include settlement/routing_rules.sql
---!include settlement/default_error_policies.sql
---!include settlement/metrics.sql
---!include settlement/access.sql
---!include settlement/comments.sql
---!include approvals/approve_proposal.sql
---!include reconciliation/reference_key.sql
---!include reconciliation/lock_reconciled_account.sql
---!include reconciliation/matching_rules.sql
---!include reconciliation/expect_payment.sql
---!include reconciliation/import_statement.sql
---!include reconciliation/collect_clearing_items.sql
---!include reconciliation/open_sides.sql
---!include reconciliation/find_matches.sql
---!include reconciliation/move_suspense.sql
---!include reconciliation/settle_by_statement.sql
---!include reconciliation/confirm_matches.sql
---!include reconciliation/decide_match.sql
---!include reconciliation/match_by_hand.sql
---!include reconciliation/propose_write_off.sql
---!include reconciliation/reconciliation_breaks.sql
---!include reconciliation/reconciliation_report.sql
---!include reconciliation/statement.sql
---!include reconciliation/append_only.sql
---!include reconciliation/access.sql
---!include reconciliation/comments.sql
---!include fees/round_ratio.sql
---!include fees/account_sets_above.sql
---!include fees/fee_amount.sql
---!include fees/split_amount.sql
---!include fees/payment_charges_of.sql
---!include fees/charges_given_back.sql
---!include fees/charged_postings.sql
---!include fees/keep_charge_rules.sql
---!include fees/set_fee_schedule.sql
---!include fees/end_fee_schedule.sql
---!include fees/set_vat_rate.sql
---!include fees/set_split_rule.sql
---!include fees/quote_payment.sql
---!include fees/access.sql
---!include fees/comments.sql
---!include vouchers/voucher_codes.sql
---!include vouchers/voucher_attempts.sql
---!include vouchers/create_voucher_campaign.sql
---!include vouchers/issue_vouchers.sql
---!include vouchers/redeem_voucher.sql
---!include vouchers/end_vouchers.sql
---!include vouchers/cancel_voucher.sql
---!include vouchers/expire_vouchers.sql
---!include vouchers/keep_vouchers.sql
---!include vouchers/access.sql
---!include vouchers/comments.sql
---!include merchants/set_merchant.sql
---!include merchants/settle_merchant.sql
---!include merchants/keep_settlements.sql
---!include merchants/access.sql
---!include merchants/comments.sql
---!include checks/bank_files_that_differ.sql
---!include checks/event_streams_with_gaps.sql
---!include checks/events_of_missing_transactions.sql
---!include checks/merchant_settlements_that_differ.sql
---!include checks/payment_attempts_that_do_not_fit.sql
---!include checks/payments_without_a_job.sql
---!include checks/outbox_rows_left_behind.sql
---!include checks/payments_unlike_their_moves.sql
---!include checks/payments_unlike_their_transactions.sql
---!include checks/payments_without_approval.sql
---!include checks/payment_charges_that_differ.sql
---!include checks/receipt_numbers_with_gaps.sql
---!include checks/receipts_that_do_not_fit.sql
---!include checks/refunds_over_their_payment.sql
---!include checks/tenant_flags_that_differ.sql
---!include checks/transactions_without_approval.sql
---!include checks/vouchers_that_differ.sql
---!include checks/webhook_positions_out_of_range.sql
---!include checks/clearing_accounts_that_differ.sql
---!include checks/reconciled_amounts_that_differ.sql
---!include checks/statements_that_do_not_add_up.sql
---!include checks/suspense_accounts_that_differ.sql
---!include access/partner.sql
---!include identity/attempts.sql
---!include notifications/notification_kinds.sql
---!include notifications/default_templates.sql
---!include notifications/due_at.sql
---!include notifications/notification_template.sql
---!include notifications/set_notification_template.sql
---!include notifications/set_notification_rule.sql
---!include notifications/set_notification_preference.sql
---!include notifications/own_notifications.sql
---!include receipts/issue_receipt.sql
---!include receipts/receipt.sql
---!include receipts/append_only.sql
---!include receipts/access.sql
---!include receipts/comments.sql
---!include notifications/fan_out_notifications.sql
---!include notifications/send_notifications.sql
---!include notifications/access.sql
---!include notifications/comments.sql
---!include audit/exceptions.sql
---!include access/row_level_security.sql
---!include audit/triggers.sql
-
 ---- schedules ----
 
 --!include schedules/recurrence_rule_fault.sql
@@ -2639,9 +1730,867 @@ create type app_public.subscription_change as (
   next_invoice_amount app_public.amount
 );
 
+---- reconciliation ----
+
+create type app_public.statement_format as enum ('camt', 'csv', 'report');
+create type app_public.money_flow as enum ('in', 'out');
+create type app_public.clearing_item_kind as enum ('payment', 'return', 'transaction');
+create type app_public.matching_rule_kind as enum (
+  'provider_reference', 'reference', 'one_to_many', 'many_to_one', 'amount_and_date'
+);
+create type app_public.match_status as enum ('proposed', 'confirmed', 'rejected');
+create type app_public.break_kind as enum (
+  'payment_missing', 'entry_missing', 'amount_differs', 'duplicate', 'currency_differs', 'provider_differs'
+);
+create type app_public.break_age as enum ('days_0_to_1', 'days_2_to_7', 'days_8_to_30', 'days_over_30');
+create type app_public.statement_entry_status as enum ('imported', 'unmatched', 'proposed', 'matched', 'written_off');
+
+--------------------------------------------------------------------------------------------------
+-- Statements: what providers say, as they said it
+
+-- A clearing account that is held against the statements of its provider. Each has accounts of its own: with a
+-- shared one nobody could say which provider a difference belongs to. Its row is the lock of all that is done
+-- about them.
+alter table app_public.payment_provider_accounts
+  add constraint payment_provider_accounts_accounts_key
+    unique (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id);
+
+create table app_public.reconciled_accounts (
+  tenant_id integer not null,
+  provider_code text not null,
+  currency text not null,
+  clearing_account_id uuid not null,
+  suspense_account_id uuid not null,
+  closing_balance app_public.amount not null default 0,
+  last_statement_id uuid,
+  collected_version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint reconciled_accounts_pkey primary key (tenant_id, provider_code, currency),
+  -- From now on the provider keeps these accounts.
+  constraint reconciled_accounts_provider_code_fkey
+    foreign key (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id)
+    references app_public.payment_provider_accounts
+      (tenant_id, provider_code, currency, clearing_account_id, suspense_account_id)
+    on delete restrict,
+  constraint reconciled_accounts_clearing_account_id_fkey foreign key (tenant_id, clearing_account_id)
+    references app_public.accounts on delete restrict,
+  constraint reconciled_accounts_suspense_account_id_fkey foreign key (tenant_id, suspense_account_id)
+    references app_public.accounts on delete restrict,
+  constraint reconciled_accounts_clearing_account_id_key unique (tenant_id, clearing_account_id),
+  constraint reconciled_accounts_suspense_account_id_key unique (tenant_id, suspense_account_id),
+  constraint reconciled_accounts_collected_version_is_not_negative check (collected_version >= 0)
+);
+
+create table app_public.statements (
+  tenant_id integer not null,
+  id uuid not null,
+  number bigint not null,
+  previous_number bigint generated always as (nullif(number - 1, 0)) stored,
+  provider_code text not null,
+  currency text not null,
+  format app_public.statement_format not null,
+  reference text not null,
+  file_hash bytea not null,
+  file_position integer not null,
+  opening_balance app_public.amount not null,
+  closing_balance app_public.amount not null,
+  entry_count integer not null,
+  skipped_count integer not null default 0,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  imported_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint statements_pkey primary key (tenant_id, id),
+  constraint statements_number_key unique (tenant_id, provider_code, currency, number),
+  constraint statements_end_key unique (tenant_id, provider_code, currency, number, closing_balance),
+  constraint statements_reference_key unique (tenant_id, provider_code, currency, reference),
+  constraint statements_file_hash_key unique (tenant_id, provider_code, file_hash, file_position),
+  constraint statements_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  -- A statement begins with what the one before it ended with.
+  constraint statements_opening_balance_fkey
+    foreign key (tenant_id, provider_code, currency, previous_number, opening_balance)
+    references app_public.statements (tenant_id, provider_code, currency, number, closing_balance)
+    on delete restrict,
+  constraint statements_number_is_positive check (number > 0),
+  constraint statements_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
+  constraint statements_file_hash_has_32_bytes check (octet_length(file_hash) = 32),
+  constraint statements_file_position_is_positive check (file_position > 0),
+  constraint statements_counts_are_not_negative check (entry_count >= 0 and skipped_count >= 0),
+  constraint statements_ends_after_it_starts check (ends_at >= starts_at)
+);
+
+alter table app_public.reconciled_accounts
+  add constraint reconciled_accounts_last_statement_id_fkey foreign key (tenant_id, last_statement_id)
+    references app_public.statements on delete restrict;
+
+create index reconciled_accounts_last_statement_id_idx
+  on app_public.reconciled_accounts (tenant_id, last_statement_id);
+
+-- Entries come in batches, the statement last, in one database transaction: the foreign key is looked at when
+-- that commits, so that there is never a part of a statement.
+create table app_public.statement_entries (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  statement_id uuid not null,
+  ordinal integer not null,
+  provider_code text not null,
+  currency text not null,
+  entry_key text not null,
+  flow app_public.money_flow not null,
+  amount app_public.amount not null,
+  booked_at timestamptz not null,
+  value_at timestamptz,
+  reference text,
+  end_to_end_id text,
+  provider_reference text,
+  counterparty_name text,
+  counterparty_hint text,
+  return_reason text,
+  description text,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint statement_entries_pkey primary key (tenant_id, id),
+  constraint statement_entries_ordinal_key unique (tenant_id, statement_id, ordinal),
+  constraint statement_entries_entry_key_key unique (tenant_id, provider_code, currency, entry_key),
+  -- For the foreign key by which its position has the same facts.
+  constraint statement_entries_amount_key unique (tenant_id, id, provider_code, currency, flow, amount),
+  constraint statement_entries_statement_id_fkey foreign key (tenant_id, statement_id)
+    references app_public.statements on delete restrict deferrable initially deferred,
+  constraint statement_entries_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint statement_entries_ordinal_is_not_negative check (ordinal >= 0),
+  constraint statement_entries_entry_key_is_1_to_140_characters check (length(entry_key) between 1 and 140),
+  constraint statement_entries_amount_is_positive check (amount > 0),
+  constraint statement_entries_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
+  constraint statement_entries_end_to_end_id_is_1_to_140_characters check (length(end_to_end_id) between 1 and 140),
+  constraint statement_entries_provider_reference_is_1_to_140_characters
+    check (length(provider_reference) between 1 and 140),
+  constraint statement_entries_counterparty_name_is_1_to_140_characters
+    check (length(counterparty_name) between 1 and 140),
+  constraint statement_entries_counterparty_hint_is_1_to_8_characters
+    check (length(counterparty_hint) between 1 and 8),
+  constraint statement_entries_return_reason_is_1_to_100_characters check (length(return_reason) between 1 and 100),
+  constraint statement_entries_description_is_1_to_1000_characters check (length(description) between 1 and 1000)
+);
+
+-- What an entry may call an item by: the letters and digits of a reference, in lower case.
+create table app_private.statement_entry_keys (
+  tenant_id integer not null,
+  key text not null,
+  entry_id uuid not null,
+  is_of_provider boolean not null,
+  constraint statement_entry_keys_pkey primary key (tenant_id, key, is_of_provider, entry_id),
+  constraint statement_entry_keys_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint statement_entry_keys_key_is_a_key check (key ~ '^[a-z0-9]{3,140}$')
+);
+
+create index statement_entry_keys_entry_id_idx on app_private.statement_entry_keys (tenant_id, entry_id);
+
+-- How much of an entry is matched, in suspense and written off. That these never come to more than the entry is
+-- a check, not a habit.
+create table app_public.entry_positions (
+  tenant_id integer not null,
+  entry_id uuid not null,
+  provider_code text not null,
+  currency text not null,
+  flow app_public.money_flow not null,
+  amount app_public.amount not null,
+  is_placed boolean not null default false,
+  matched_amount app_public.amount not null default 0,
+  suspense_amount app_public.amount not null default 0,
+  written_off_amount app_public.amount not null default 0,
+  updated_at timestamptz not null default now(),
+  constraint entry_positions_pkey primary key (tenant_id, entry_id),
+  constraint entry_positions_entry_id_fkey
+    foreign key (tenant_id, entry_id, provider_code, currency, flow, amount)
+    references app_public.statement_entries (tenant_id, id, provider_code, currency, flow, amount)
+    on delete restrict,
+  constraint entry_positions_amounts_are_not_negative check (
+    matched_amount >= 0 and suspense_amount >= 0 and written_off_amount >= 0
+  ),
+  constraint entry_positions_amounts_are_those_of_the_entry check (
+    case
+      when is_placed then matched_amount + suspense_amount + written_off_amount = amount
+      else matched_amount < amount and suspense_amount = 0 and written_off_amount = 0
+    end
+  )
+);
+
+create index entry_positions_open_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
+  where not is_placed or suspense_amount > 0;
+
+create index entry_positions_unplaced_idx on app_public.entry_positions (tenant_id, provider_code, currency, entry_id)
+  where not is_placed;
+
+--------------------------------------------------------------------------------------------------
+-- Clearing items: what the books expect on those statements
+
+create table app_public.clearing_items (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  currency text not null,
+  kind app_public.clearing_item_kind not null,
+  payment_id uuid,
+  transaction_id uuid,
+  flow app_public.money_flow not null,
+  amount app_public.amount not null,
+  matched_amount app_public.amount not null default 0,
+  written_off_amount app_public.amount not null default 0,
+  is_void boolean not null default false,
+  expected_at timestamptz not null default clock_timestamp(),
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default now(),
+  constraint clearing_items_pkey primary key (tenant_id, id),
+  constraint clearing_items_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.payment_provider_accounts on delete restrict,
+  constraint clearing_items_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint clearing_items_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint clearing_items_is_of_a_payment_or_a_transaction check ((kind = 'transaction') = (payment_id is null)),
+  constraint clearing_items_is_posted_or_a_payment check (kind = 'payment' or transaction_id is not null),
+  constraint clearing_items_amount_is_positive check (amount > 0),
+  constraint clearing_items_amounts_are_those_of_the_item check (
+    matched_amount >= 0 and written_off_amount >= 0 and matched_amount + written_off_amount <= amount
+  ),
+  constraint clearing_items_only_posted_is_matched check (
+    transaction_id is not null or matched_amount + written_off_amount = 0
+  ),
+  constraint clearing_items_void_is_not_matched check (not is_void or matched_amount + written_off_amount = 0)
+);
+
+create unique index clearing_items_payment_id_key on app_public.clearing_items (tenant_id, payment_id, kind)
+  where payment_id is not null;
+create unique index clearing_items_transaction_id_key on app_public.clearing_items (tenant_id, transaction_id)
+  where transaction_id is not null;
+create index clearing_items_provider_code_idx on app_public.clearing_items (tenant_id, provider_code, currency);
+create index clearing_items_open_idx on app_public.clearing_items (tenant_id, provider_code, currency, id)
+  where not is_void and matched_amount + written_off_amount < amount;
+
+create table app_private.clearing_item_keys (
+  tenant_id integer not null,
+  key text not null,
+  item_id uuid not null,
+  is_of_provider boolean not null,
+  constraint clearing_item_keys_pkey primary key (tenant_id, key, is_of_provider, item_id),
+  constraint clearing_item_keys_item_id_fkey foreign key (tenant_id, item_id)
+    references app_public.clearing_items on delete restrict,
+  constraint clearing_item_keys_key_is_a_key check (key ~ '^[a-z0-9]{3,140}$')
+);
+
+create index clearing_item_keys_item_id_idx on app_private.clearing_item_keys (tenant_id, item_id);
+
+--------------------------------------------------------------------------------------------------
+-- Matches
+
+create table app_public.matching_rules (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  name text not null,
+  priority integer not null,
+  kind app_public.matching_rule_kind not null,
+  provider_code text,
+  tolerance app_public.amount not null default 0,
+  days_before integer not null default 0,
+  days_after integer not null default 3,
+  is_automatic boolean not null default false,
+  is_enabled boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint matching_rules_pkey primary key (tenant_id, id),
+  constraint matching_rules_name_key unique (tenant_id, name),
+  constraint matching_rules_priority_key unique (tenant_id, priority),
+  constraint matching_rules_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint matching_rules_tenant_id_fkey foreign key (tenant_id) references app_public.tenants on delete restrict,
+  constraint matching_rules_name_is_1_to_100_characters check (length(name) between 1 and 100),
+  constraint matching_rules_priority_is_1_to_1000 check (priority between 1 and 1000),
+  constraint matching_rules_tolerance_is_not_negative check (tolerance >= 0),
+  constraint matching_rules_amount_and_date_is_exact check (kind <> 'amount_and_date' or tolerance = 0),
+  constraint matching_rules_window_is_at_most_a_year check (
+    days_before between 0 and 366 and days_after between 0 and 366
+  )
+);
+
+create index matching_rules_provider_code_idx on app_public.matching_rules (tenant_id, provider_code)
+  where provider_code is not null;
+
+create table app_public.reconciliation_matches (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  provider_code text not null,
+  currency text not null,
+  rule_id uuid,
+  priority integer not null default 0,
+  status app_public.match_status not null default 'proposed',
+  is_automatic boolean not null default false,
+  proposed_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  decided_by uuid,
+  decided_at timestamptz,
+  reason text,
+  constraint reconciliation_matches_pkey primary key (tenant_id, id),
+  constraint reconciliation_matches_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint reconciliation_matches_rule_id_fkey foreign key (tenant_id, rule_id)
+    references app_public.matching_rules on delete restrict,
+  constraint reconciliation_matches_decided_has_its_time check ((status = 'proposed') = (decided_at is null)),
+  constraint reconciliation_matches_somebody_decided check (decided_by is null or decided_at is not null),
+  constraint reconciliation_matches_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index reconciliation_matches_rule_id_idx on app_public.reconciliation_matches (tenant_id, rule_id)
+  where rule_id is not null;
+create index reconciliation_matches_open_idx
+  on app_public.reconciliation_matches (tenant_id, provider_code, currency, priority, id) where status = 'proposed';
+create index reconciliation_matches_provider_code_idx
+  on app_public.reconciliation_matches (tenant_id, provider_code, currency, status, id);
+create index reconciliation_matches_status_idx on app_public.reconciliation_matches (tenant_id, status, id);
+
+create table app_public.reconciliation_match_lines (
+  tenant_id integer not null,
+  match_id uuid not null,
+  entry_id uuid not null,
+  item_id uuid not null,
+  amount app_public.amount not null,
+  constraint reconciliation_match_lines_pkey primary key (tenant_id, match_id, entry_id, item_id),
+  constraint reconciliation_match_lines_match_id_fkey foreign key (tenant_id, match_id)
+    references app_public.reconciliation_matches on delete restrict,
+  constraint reconciliation_match_lines_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint reconciliation_match_lines_item_id_fkey foreign key (tenant_id, item_id)
+    references app_public.clearing_items on delete restrict,
+  constraint reconciliation_match_lines_amount_is_positive check (amount > 0)
+);
+
+create index reconciliation_match_lines_entry_id_idx
+  on app_public.reconciliation_match_lines (tenant_id, entry_id);
+create index reconciliation_match_lines_item_id_idx on app_public.reconciliation_match_lines (tenant_id, item_id);
+
+--------------------------------------------------------------------------------------------------
+-- Suspense: money of entries that nobody knows, in a place of its own
+
+-- Each transaction that moved the money of an entry into suspense, above zero, or out of it.
+create table app_public.suspense_moves (
+  tenant_id integer not null,
+  transaction_id uuid not null,
+  entry_id uuid not null,
+  amount app_public.amount not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint suspense_moves_pkey primary key (tenant_id, transaction_id),
+  constraint suspense_moves_transaction_id_fkey foreign key (tenant_id, transaction_id)
+    references app_public.transactions on delete restrict,
+  constraint suspense_moves_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint suspense_moves_moves_something check (amount <> 0)
+);
+
+create index suspense_moves_entry_id_idx on app_public.suspense_moves (tenant_id, entry_id);
+
+-- What is given up, of an entry or of an item, by a proposal that a second person approves.
+create table app_public.write_offs (
+  tenant_id integer not null,
+  proposal_id uuid not null,
+  provider_code text not null,
+  currency text not null,
+  entry_id uuid,
+  item_id uuid,
+  account_id uuid not null,
+  amount app_public.amount not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint write_offs_pkey primary key (tenant_id, proposal_id),
+  constraint write_offs_proposal_id_fkey foreign key (tenant_id, proposal_id)
+    references app_public.transaction_proposals on delete restrict,
+  constraint write_offs_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint write_offs_entry_id_fkey foreign key (tenant_id, entry_id)
+    references app_public.statement_entries on delete restrict,
+  constraint write_offs_item_id_fkey foreign key (tenant_id, item_id)
+    references app_public.clearing_items on delete restrict,
+  constraint write_offs_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint write_offs_is_of_an_entry_or_an_item check (num_nonnulls(entry_id, item_id) = 1),
+  constraint write_offs_amount_is_positive check (amount > 0)
+);
+
+create index write_offs_entry_id_idx on app_public.write_offs (tenant_id, entry_id) where entry_id is not null;
+create index write_offs_item_id_idx on app_public.write_offs (tenant_id, item_id) where item_id is not null;
+create index write_offs_account_id_idx on app_public.write_offs (tenant_id, account_id);
+create index write_offs_provider_code_idx on app_public.write_offs (tenant_id, provider_code, currency);
+
+--------------------------------------------------------------------------------------------------
+-- The report of a day, and what functions answer with
+
+create type app_public.reconciliation_figures as (
+  clearing_balance app_public.amount,
+  statement_balance app_public.amount,
+  in_flight_amount app_public.amount,
+  unplaced_amount app_public.amount,
+  suspense_balance app_public.amount,
+  unexplained_amount app_public.amount,
+  imported_count integer,
+  imported_amount app_public.amount,
+  matched_count integer,
+  matched_amount app_public.amount,
+  proposed_count integer,
+  unmatched_count integer,
+  unmatched_amount app_public.amount,
+  written_off_count integer,
+  written_off_amount app_public.amount,
+  break_count integer,
+  break_amount app_public.amount,
+  oldest_break_at timestamptz
+);
+
+create table app_public.reconciliation_reports (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  report_date date not null,
+  provider_code text not null,
+  currency text not null,
+  clearing_balance app_public.amount not null,
+  statement_balance app_public.amount not null,
+  in_flight_amount app_public.amount not null,
+  unplaced_amount app_public.amount not null,
+  suspense_balance app_public.amount not null,
+  unexplained_amount app_public.amount not null,
+  imported_count integer not null,
+  imported_amount app_public.amount not null,
+  matched_count integer not null,
+  matched_amount app_public.amount not null,
+  proposed_count integer not null,
+  unmatched_count integer not null,
+  unmatched_amount app_public.amount not null,
+  written_off_count integer not null,
+  written_off_amount app_public.amount not null,
+  break_count integer not null,
+  break_amount app_public.amount not null,
+  oldest_break_at timestamptz,
+  breaks jsonb not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint reconciliation_reports_pkey primary key (tenant_id, id),
+  constraint reconciliation_reports_report_date_key unique (tenant_id, report_date, provider_code, currency),
+  constraint reconciliation_reports_provider_code_fkey foreign key (tenant_id, provider_code, currency)
+    references app_public.reconciled_accounts on delete restrict,
+  constraint reconciliation_reports_breaks_are_a_list check (jsonb_typeof(breaks) = 'array')
+);
+
+create index reconciliation_reports_provider_code_idx
+  on app_public.reconciliation_reports (tenant_id, provider_code, currency, report_date);
+
+create type app_public.reconciliation_break as (
+  kind app_public.break_kind,
+  provider_code text,
+  currency text,
+  flow app_public.money_flow,
+  amount app_public.amount,
+  entry_id uuid,
+  item_id uuid,
+  payment_id uuid,
+  proposed_match_id uuid,
+  since timestamptz,
+  age_days integer,
+  age app_public.break_age
+);
+
+create type app_public.break_total as (
+  kind app_public.break_kind,
+  provider_code text,
+  currency text,
+  age app_public.break_age,
+  break_count integer,
+  amount app_public.amount
+);
+
+---- notifications and receipts ----
+
+create type app_public.notification_channel as enum ('email', 'sms', 'chat', 'in_app');
+create type app_public.notification_audience as enum ('owner', 'teller', 'accountant', 'auditor', 'admin');
+create type app_public.notification_status as enum ('queued', 'sent', 'delivered', 'failed', 'suppressed');
+create type app_public.notification_digest as enum ('none', 'hourly', 'daily');
+
+--------------------------------------------------------------------------------------------------
+-- What there is to tell, in which words, and to whom
+
+create table app_public.notification_kinds (
+  kind text not null,
+  description text not null,
+  -- Quiet hours and digests do not hold it up.
+  is_urgent boolean not null default false,
+  -- About the account of a person, sent by the server itself: nobody can turn it off, and it has no row.
+  is_direct boolean not null default false,
+  -- Who is told where the tenant has no rule of its own.
+  audience app_public.notification_audience not null default 'owner',
+  channels app_public.notification_channel[] not null default '{}',
+  -- What a message of this kind knows, for templates to be tried on.
+  sample jsonb not null,
+  constraint notification_kinds_pkey primary key (kind),
+  constraint notification_kinds_kind_is_dotted check (kind ~ '^[a-z][a-z_]*(\.[a-z][a-z_]*)+$'),
+  constraint notification_kinds_sample_is_an_object check (jsonb_typeof(sample) = 'object'),
+  constraint notification_kinds_channels_are_known check (array_position(channels, null) is null)
+);
+
+create table app_public.default_notification_templates (
+  kind text not null,
+  channel app_public.notification_channel not null,
+  language text not null,
+  subject text,
+  body text not null,
+  constraint default_notification_templates_pkey primary key (kind, channel, language),
+  constraint default_notification_templates_kind_fkey foreign key (kind)
+    references app_public.notification_kinds on delete restrict,
+  constraint default_notification_templates_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$')
+);
+
+create table app_public.notification_templates (
+  tenant_id integer not null,
+  kind text not null,
+  channel app_public.notification_channel not null,
+  language text not null,
+  subject text,
+  body text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint notification_templates_pkey primary key (tenant_id, kind, channel, language),
+  constraint notification_templates_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint notification_templates_kind_fkey foreign key (kind)
+    references app_public.notification_kinds on delete restrict,
+  constraint notification_templates_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
+  constraint notification_templates_subject_is_one_line
+    check (length(subject) between 1 and 200 and subject !~ '[\x01-\x1f\x7f]'),
+  constraint notification_templates_subject_is_of_its_channel
+    check ((channel in ('email', 'in_app')) = (subject is not null)),
+  constraint notification_templates_body_is_1_to_20000_characters check (length(body) between 1 and 20000)
+);
+
+create index notification_templates_kind_idx on app_public.notification_templates (kind);
+
+create table app_public.notification_rules (
+  tenant_id integer not null,
+  kind text not null,
+  audience app_public.notification_audience not null,
+  channels app_public.notification_channel[] not null,
+  updated_at timestamptz not null default now(),
+  constraint notification_rules_pkey primary key (tenant_id, kind, audience),
+  constraint notification_rules_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint notification_rules_kind_fkey foreign key (kind)
+    references app_public.event_kinds on delete restrict,
+  constraint notification_rules_channels_are_known check (array_position(channels, null) is null)
+);
+
+create index notification_rules_kind_idx on app_public.notification_rules (kind);
+
+create table app_public.notification_settings (
+  tenant_id integer not null,
+  language text not null default 'en',
+  time_zone text not null default 'UTC',
+  receipts_numbered boolean not null default false,
+  updated_at timestamptz not null default now(),
+  constraint notification_settings_pkey primary key (tenant_id),
+  constraint notification_settings_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint notification_settings_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
+  constraint notification_settings_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64)
+);
+
+--------------------------------------------------------------------------------------------------
+-- What people want of it
+
+create table app_public.notification_profiles (
+  tenant_id integer not null,
+  user_id uuid not null,
+  language text,
+  time_zone text,
+  quiet_from text,
+  quiet_to text,
+  digest app_public.notification_digest not null default 'none',
+  attach_receipts boolean not null default false,
+  updated_at timestamptz not null default now(),
+  constraint notification_profiles_pkey primary key (tenant_id, user_id),
+  constraint notification_profiles_user_id_fkey foreign key (tenant_id, user_id)
+    references app_public.memberships on delete restrict,
+  constraint notification_profiles_language_is_a_tag check (language ~ '^[a-z]{2,3}(-[A-Z]{2})?$'),
+  constraint notification_profiles_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64),
+  constraint notification_profiles_quiet_from_is_a_time check (quiet_from ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+  constraint notification_profiles_quiet_to_is_a_time check (quiet_to ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+  constraint notification_profiles_quiet_hours_have_two_ends check ((quiet_from is null) = (quiet_to is null)),
+  constraint notification_profiles_quiet_hours_leave_some check (quiet_from <> quiet_to)
+);
+
+create table app_public.notification_preferences (
+  tenant_id integer not null,
+  user_id uuid not null,
+  pattern text not null,
+  channel app_public.notification_channel not null,
+  is_enabled boolean not null,
+  updated_at timestamptz not null default now(),
+  constraint notification_preferences_pkey primary key (tenant_id, user_id, pattern, channel),
+  constraint notification_preferences_user_id_fkey foreign key (tenant_id, user_id)
+    references app_public.memberships on delete restrict,
+  constraint notification_preferences_pattern_has_its_form
+    check (pattern ~ '^(\*|[a-z][a-z_]*(\.[a-z][a-z_]*)*\.(\*|[a-z][a-z_]*))$' and length(pattern) <= 100)
+);
+
+--------------------------------------------------------------------------------------------------
+-- What was told
+
+create table app_public.notifications (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  -- No foreign key: what was told is kept for longer than the stream of events is.
+  event_id uuid not null,
+  kind text not null,
+  channel app_public.notification_channel not null,
+  status app_public.notification_status not null default 'queued',
+  -- What the message is about; the words are made when it is sent.
+  facts jsonb not null,
+  -- The words of what is shown in the app.
+  subject text,
+  body text,
+  read_at timestamptz,
+  -- When the mail is due that this one is a part of; null where it goes by itself.
+  digest_at timestamptz,
+  -- What the receiver knows the message by; that of a digest is given when it is first taken.
+  message_id uuid,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz,
+  sent_at timestamptz,
+  reason text,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint notifications_pkey primary key (tenant_id, id),
+  constraint notifications_once_key unique (tenant_id, user_id, event_id, channel),
+  constraint notifications_user_id_fkey foreign key (tenant_id, user_id)
+    references app_public.memberships on delete restrict,
+  constraint notifications_kind_fkey foreign key (kind)
+    references app_public.event_kinds on delete restrict,
+  constraint notifications_facts_is_an_object check (jsonb_typeof(facts) = 'object'),
+  constraint notifications_facts_is_at_most_32_kb check (octet_length(facts::text) <= 32768),
+  constraint notifications_queued_is_due_some_time check ((status = 'queued') = (next_attempt_at is not null)),
+  constraint notifications_sent_knows_when check ((status in ('sent', 'delivered')) = (sent_at is not null)),
+  constraint notifications_unsent_knows_why check (status not in ('failed', 'suppressed') or reason is not null),
+  constraint notifications_words_are_of_the_app check (
+    (channel = 'in_app' and status = 'delivered') = (body is not null) and (subject is null or body is not null)
+  ),
+  constraint notifications_read_is_of_the_app check (read_at is null or body is not null),
+  constraint notifications_digest_is_of_mails check (digest_at is null or channel = 'email'),
+  constraint notifications_attempts_are_not_negative check (attempts >= 0)
+);
+
+create index notifications_event_id_idx on app_public.notifications (tenant_id, event_id);
+create index notifications_kind_idx on app_public.notifications (kind);
+create index notifications_due_idx on app_public.notifications (tenant_id, next_attempt_at)
+  where next_attempt_at is not null;
+create index notifications_message_id_idx on app_public.notifications (tenant_id, message_id)
+  where message_id is not null and next_attempt_at is not null;
+create index notifications_unread_idx on app_public.notifications (tenant_id, user_id, id)
+  where body is not null and read_at is null;
+create index notifications_user_id_idx on app_public.notifications (tenant_id, user_id, id);
+
+-- How far the stream of events of a tenant has been told.
+create table app_private.notification_cursors (
+  tenant_id integer not null,
+  number bigint not null default 0,
+  constraint notification_cursors_pkey primary key (tenant_id),
+  constraint notification_cursors_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict
+);
+
+-- What happened before there were notifications is not told now.
+insert into app_private.notification_cursors (tenant_id, number)
+select s.tenant_id, s.last_number from app_private.event_streams s;
+
+--------------------------------------------------------------------------------------------------
+-- Receipts
+
+create table app_private.receipt_counters (
+  tenant_id integer not null,
+  last_number bigint not null default 0,
+  constraint receipt_counters_pkey primary key (tenant_id),
+  constraint receipt_counters_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict
+);
+
+create table app_public.receipts (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  payment_id uuid not null,
+  number bigint,
+  facts jsonb not null,
+  issued_by uuid,
+  issued_at timestamptz not null default clock_timestamp(),
+  constraint receipts_pkey primary key (tenant_id, id),
+  constraint receipts_payment_id_key unique (tenant_id, payment_id),
+  constraint receipts_number_key unique (tenant_id, number),
+  constraint receipts_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint receipts_number_is_positive check (number > 0),
+  constraint receipts_facts_is_an_object check (jsonb_typeof(facts) = 'object')
+);
+
+-- The form of each receipt as it was first made, by its hash.
+create table app_public.receipt_pdfs (
+  tenant_id integer not null,
+  receipt_id uuid not null,
+  sha256 bytea not null,
+  bytes integer not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint receipt_pdfs_pkey primary key (tenant_id, receipt_id),
+  constraint receipt_pdfs_receipt_id_fkey foreign key (tenant_id, receipt_id)
+    references app_public.receipts on delete restrict,
+  constraint receipt_pdfs_sha256_has_32_bytes check (octet_length(sha256) = 32),
+  constraint receipt_pdfs_bytes_are_some check (bytes > 0)
+);
+
 --!include errors/refusals.sql
---!include events/event_kinds.sql
 --!include identity/permissions.sql
+--!include audit/security_event_kinds.sql
+--!include identity/authorize.sql
+--!include encryption/encrypted_columns.sql
+--!include ledger/tg_transactions__check.sql
+--!include ledger/tg_postings__check.sql
+--!include engine/post_batch__write.sql
+--!include engine/post_batch__attempt.sql
+--!include engine/post_batch.sql
+--!include payments/refuse_payment_transactions.sql
+--!include engine/post_together.sql
+--!include ledger/authorize_posting.sql
+--!include ledger/post_pending_transaction.sql
+--!include ledger/void_pending_transaction.sql
+--!include ledger/reverse_transaction.sql
+--!include jobs/bury_jobs.sql
+--!include jobs/dead_workers.sql
+--!include events/event_kinds.sql
+--!include events/relay_events.sql
+--!include events/wake_consumers.sql
+--!include events/access.sql
+--!include webhooks/wake_webhooks.sql
+--!include webhooks/lock_webhook_endpoint.sql
+--!include webhooks/create_webhook_endpoint.sql
+--!include webhooks/update_webhook_endpoint.sql
+--!include webhooks/rotate_webhook_secret.sql
+--!include webhooks/set_webhook_endpoint_status.sql
+--!include webhooks/send_test_event.sql
+--!include webhooks/redeliver_webhook_events.sql
+--!include webhooks/next_webhook_event.sql
+--!include webhooks/webhook_body.sql
+--!include webhooks/take_webhook_delivery.sql
+--!include webhooks/record_webhook_delivery.sql
+--!include webhooks/housekeeping.sql
+--!include notifications/first_event_needed.sql
+--!include events/prune_events.sql
+--!include webhooks/append_only.sql
+--!include webhooks/access.sql
+--!include webhooks/comments.sql
+--!include payments/payment_moves_allowed.sql
+--!include payments/move_payment.sql
+--!include payments/may_pay_with.sql
+--!include payments/payment_fingerprint.sql
+--!include payments/payment_route.sql
+--!include payments/payment_of_input.sql
+--!include payments/payment_postings.sql
+--!include payments/payment_threshold.sql
+--!include payments/post_for_payment.sql
+--!include payments/lock_waiting_payment.sql
+--!include payments/reserve_payment.sql
+--!include payments/submit_payment.sql
+--!include payments/settle_payment.sql
+--!include payments/release_payment.sql
+--!include payments/return_payment.sql
+--!include payments/reroute_payment.sql
+--!include payments/expire_payments.sql
+--!include payments/insert_payment.sql
+--!include payments/create_payment.sql
+--!include payments/approve_payment.sql
+--!include payments/reject_payment.sql
+--!include payments/cancel_payment.sql
+--!include payments/counterparties.sql
+--!include payments/set_payment_provider.sql
+--!include payments/payment.sql
+--!include payments/tg_payments__keep.sql
+--!include payments/append_only.sql
+--!include payments/access.sql
+--!include payments/comments.sql
+--!include providers/set_payment_provider_secret.sql
+--!include providers/read_payment_provider.sql
+--!include providers/take_provider_message.sql
+--!include providers/process_provider_message.sql
+--!include providers/prune_providers.sql
+--!include providers/bank_file_items.sql
+--!include providers/bank_files.sql
+--!include providers/access.sql
+--!include settlement/settings.sql
+--!include settlement/dead_letters.sql
+--!include settlement/circuit_breakers.sql
+--!include settlement/trip_circuit_breaker.sql
+--!include settlement/reset_circuit_breaker.sql
+--!include settlement/route_payment.sql
+--!include settlement/attempts.sql
+--!include settlement/record_settlement.sql
+--!include settlement/apply_provider_answer.sql
+--!include settlement/take_settlement.sql
+--!include settlement/payments_without_a_job.sql
+--!include settlement/rerun_dead_letter.sql
+--!include settlement/discard_dead_letter.sql
+--!include settlement/settings_of_providers.sql
+--!include settlement/routing_rules.sql
+--!include settlement/default_error_policies.sql
+--!include settlement/metrics.sql
+--!include settlement/access.sql
+--!include settlement/comments.sql
+--!include approvals/approve_proposal.sql
+--!include reconciliation/reference_key.sql
+--!include reconciliation/lock_reconciled_account.sql
+--!include reconciliation/matching_rules.sql
+--!include reconciliation/expect_payment.sql
+--!include reconciliation/import_statement.sql
+--!include reconciliation/collect_clearing_items.sql
+--!include reconciliation/open_sides.sql
+--!include reconciliation/find_matches.sql
+--!include reconciliation/move_suspense.sql
+--!include reconciliation/settle_by_statement.sql
+--!include reconciliation/confirm_matches.sql
+--!include reconciliation/decide_match.sql
+--!include reconciliation/match_by_hand.sql
+--!include reconciliation/propose_write_off.sql
+--!include reconciliation/reconciliation_breaks.sql
+--!include reconciliation/reconciliation_report.sql
+--!include reconciliation/statement.sql
+--!include reconciliation/append_only.sql
+--!include reconciliation/access.sql
+--!include reconciliation/comments.sql
+--!include fees/round_ratio.sql
+--!include fees/account_sets_above.sql
+--!include fees/fee_amount.sql
+--!include fees/split_amount.sql
+--!include fees/payment_charges_of.sql
+--!include fees/charges_given_back.sql
+--!include fees/charged_postings.sql
+--!include fees/keep_charge_rules.sql
+--!include fees/set_fee_schedule.sql
+--!include fees/end_fee_schedule.sql
+--!include fees/set_vat_rate.sql
+--!include fees/set_split_rule.sql
+--!include fees/quote_payment.sql
+--!include fees/access.sql
+--!include fees/comments.sql
+--!include vouchers/voucher_codes.sql
+--!include vouchers/voucher_attempts.sql
+--!include vouchers/create_voucher_campaign.sql
+--!include vouchers/issue_vouchers.sql
+--!include vouchers/redeem_voucher.sql
+--!include vouchers/end_vouchers.sql
+--!include vouchers/cancel_voucher.sql
+--!include vouchers/expire_vouchers.sql
+--!include vouchers/keep_vouchers.sql
+--!include vouchers/access.sql
+--!include vouchers/comments.sql
+--!include schedules/recurrence_rule_fault.sql
 --!include schedules/business_days.sql
 --!include schedules/lock_schedule.sql
 --!include schedules/refresh_schedule.sql
@@ -2666,10 +2615,56 @@ create type app_public.subscription_change as (
 --!include subscriptions/keep_subscriptions.sql
 --!include subscriptions/access.sql
 --!include subscriptions/comments.sql
+--!include merchants/set_merchant.sql
+--!include merchants/settle_merchant.sql
+--!include merchants/keep_settlements.sql
+--!include merchants/access.sql
+--!include merchants/comments.sql
+--!include checks/bank_files_that_differ.sql
+--!include checks/event_streams_with_gaps.sql
+--!include checks/events_of_missing_transactions.sql
+--!include checks/merchant_settlements_that_differ.sql
+--!include checks/payment_attempts_that_do_not_fit.sql
+--!include checks/payments_without_a_job.sql
+--!include checks/outbox_rows_left_behind.sql
+--!include checks/payments_unlike_their_moves.sql
+--!include checks/payments_unlike_their_transactions.sql
+--!include checks/payments_without_approval.sql
+--!include checks/payment_charges_that_differ.sql
+--!include checks/receipt_numbers_with_gaps.sql
+--!include checks/receipts_that_do_not_fit.sql
+--!include checks/refunds_over_their_payment.sql
 --!include checks/schedule_occurrences_that_differ.sql
 --!include checks/schedules_past_their_end.sql
+--!include checks/tenant_flags_that_differ.sql
 --!include checks/subscription_invoices_that_differ.sql
 --!include checks/subscriptions_that_differ.sql
+--!include checks/transactions_without_approval.sql
+--!include checks/vouchers_that_differ.sql
+--!include checks/webhook_positions_out_of_range.sql
+--!include checks/clearing_accounts_that_differ.sql
+--!include checks/reconciled_amounts_that_differ.sql
+--!include checks/statements_that_do_not_add_up.sql
+--!include checks/suspense_accounts_that_differ.sql
+--!include access/partner.sql
+--!include identity/attempts.sql
+--!include notifications/notification_kinds.sql
+--!include notifications/default_templates.sql
+--!include notifications/due_at.sql
+--!include notifications/notification_template.sql
+--!include notifications/set_notification_template.sql
+--!include notifications/set_notification_rule.sql
+--!include notifications/set_notification_preference.sql
+--!include notifications/own_notifications.sql
+--!include receipts/issue_receipt.sql
+--!include receipts/receipt.sql
+--!include receipts/append_only.sql
+--!include receipts/access.sql
+--!include receipts/comments.sql
+--!include notifications/fan_out_notifications.sql
+--!include notifications/send_notifications.sql
+--!include notifications/access.sql
+--!include notifications/comments.sql
 --!include audit/exceptions.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

@@ -190,6 +190,24 @@ const argumentTexts: Record<string, string> = {
   splitRuleId: "The id of the rule.",
   voucherCount: "How many, 1 to 10,000.",
   voucherId: "The id of the voucher.",
+  "matchByHand.entryIds": "The ids of entries of statements.",
+  "matchByHand.itemIds": "The ids of what the books expect.",
+  "proposeWriteOff.accountId": "The id of the account that it is written off to.",
+  "proposeWriteOff.entryId": "The id of the entry, if it is one.",
+  "proposeWriteOff.itemId": "The id of what the books expect, if it is that.",
+  "setMatchingRule.daysAfter":
+    "For amount and date: how many days after it is expected an entry may be booked, 0 to 366.",
+  "setMatchingRule.daysBefore": "For amount and date: how many days before, 0 to 366.",
+  "setMatchingRule.isAutomatic": "Whether what it finds, and nothing else would fit, is confirmed without a person.",
+  "setMatchingRule.isEnabled": "Whether it is used.",
+  "setMatchingRule.kind": "What it compares.",
+  "setMatchingRule.name": "The name, 1 to 100 characters: a rule of the same name is changed.",
+  "setMatchingRule.priority": "When it is its turn, 1 to 1000: the lowest goes first. No two have the same.",
+  "setMatchingRule.providerCode": "The provider whose statements it is for; those of all if left out.",
+  "setMatchingRule.tolerance": "By how much amounts may differ, in minor units. Amount and date take none.",
+  afterDays: "For how many days a payment may be without an entry before it is told; 2 if left out.",
+  matchId: "The id of the match.",
+  onDate: "The day (UTC).",
   "addHolidays.calendarId": "The id of the calendar.",
   holidays: "The holidays to add, 1 to 1000.",
   "removeHoliday.calendarId": "The id of the calendar.",
@@ -215,6 +233,37 @@ const argumentTexts: Record<string, string> = {
 
 /** Labels of enums, by "Type.LABEL". */
 const labelTexts: Record<string, string> = {
+  "BreakAge.DAYS_0_TO_1": "Since today or yesterday.",
+  "BreakAge.DAYS_2_TO_7": "For two to seven days.",
+  "BreakAge.DAYS_8_TO_30": "For eight to thirty days.",
+  "BreakAge.DAYS_OVER_30": "For more than thirty days.",
+  "BreakKind.AMOUNT_DIFFERS": "Both are there, and not for the same amount.",
+  "BreakKind.CURRENCY_DIFFERS": "The payment is in another currency than the entry.",
+  "BreakKind.DUPLICATE": "The payment has been on a statement before.",
+  "BreakKind.ENTRY_MISSING": "The books expect it, and no statement has it.",
+  "BreakKind.PAYMENT_MISSING": "A statement has it, and the books know nothing of it.",
+  "BreakKind.PROVIDER_DIFFERS": "The payment is of another provider than the statement.",
+  "ClearingItemKind.PAYMENT": "A payment.",
+  "ClearingItemKind.RETURN": "A payment that came back.",
+  "ClearingItemKind.TRANSACTION": "Something else that was posted on the clearing account.",
+  "MatchingRuleKind.AMOUNT_AND_DATE": "One entry and one item of the same amount, at about the same time.",
+  "MatchingRuleKind.MANY_TO_ONE": "Several entries that come to one item, and share a reference with it.",
+  "MatchingRuleKind.ONE_TO_MANY": "One entry for several items that share a reference with it, and come to its amount.",
+  "MatchingRuleKind.PROVIDER_REFERENCE": "What the provider calls the payment.",
+  "MatchingRuleKind.REFERENCE": "What we call the payment, or what the other side reads.",
+  "MatchStatus.CONFIRMED": "They are the same money.",
+  "MatchStatus.PROPOSED": "They may be; it waits to be decided.",
+  "MatchStatus.REJECTED": "They are not, or something else has been matched with one of them.",
+  "MoneyFlow.IN": "Money came to us.",
+  "MoneyFlow.OUT": "Money left us.",
+  "StatementEntryStatus.IMPORTED": "Nobody has looked at it yet.",
+  "StatementEntryStatus.MATCHED": "It is matched in full.",
+  "StatementEntryStatus.PROPOSED": "A match of it waits to be decided.",
+  "StatementEntryStatus.UNMATCHED": "Some of its money is in the suspense account.",
+  "StatementEntryStatus.WRITTEN_OFF": "What was not matched of it has been written off.",
+  "StatementFormat.CAMT": "ISO 20022 camt.053.",
+  "StatementFormat.CSV": "Comma-separated values with a header.",
+  "StatementFormat.REPORT": "The books of the simulated provider, in JSON or CSV.",
   "CatchUpPolicy.ALL": "All of them are paid.",
   "CatchUpPolicy.LATEST": "The latest that is due is paid, the others are left out.",
   "CatchUpPolicy.NONE": "They are left out.",
@@ -517,8 +566,8 @@ function textOfType(name: string): string | undefined {
   return typeTexts.find(([form]) => form.test(name))?.[1];
 }
 
-const valueTypes =
-  /^(UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity|[A-Z]\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$/;
+const scalars = "UUID|String|BigInt|Datetime|Date|Int|Boolean|Amount|Severity";
+const valueTypes = new RegExp(`^(${scalars}|[A-Z]\\w*(Channel|Type|Status|Kind|Operation|Outcome|Source|Stream))$`);
 
 /** UUIDFilter and the like: what the fields of another filter are made of. */
 function textOfOperators(name: string): string | undefined {

@@ -173,7 +173,8 @@ const daysSince = (day: Date, start: Date): number => Math.round((day.getTime() 
 const monthsSince = (day: Date, start: Date): number =>
   (day.getUTCFullYear() - start.getUTCFullYear()) * 12 + day.getUTCMonth() - start.getUTCMonth();
 const weekOf = (day: Date): number => Math.floor((day.getTime() / 86_400_000 + 3) / 7);
-const lastDayOf = (day: Date): number => new Date(Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + 1, 0)).getUTCDate();
+const lastDayOf = (day: Date): number =>
+  new Date(Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + 1, 0)).getUTCDate();
 
 /** Numbers that are always the same for a seed. */
 function random(seed: number): () => number {

@@ -4,7 +4,6 @@
  * their own, so that one test cannot help another. The same breakage in the other tenant stays unseen.
  */
 begin;
-select plan(128);
 
 -- A transaction above the threshold, which stood for longer than a posting takes, and below it another.
 create function pg_temp.make_approval(slug text) returns void language plpgsql as $$
@@ -97,8 +96,6 @@ begin
   perform tests.make_provider(slug, 'settler');
   v_payment := app_private.insert_payment(
     v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'settler'));
-  v_payment := app_private.insert_payment(
-    v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'bank'));
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
   perform app_private.record_settlement_error(v_payment.tenant_id, v_payment.id, 1, 1, 'unavailable');
   update app_public.payment_attempts set next_at = null where payment_id = v_payment.id;
@@ -126,6 +123,14 @@ begin
   perform set_config('session_replication_role', 'origin', true);
   perform app_private.settle_merchant(v_tenant, v_id);
 end
+$$;
+
+-- Numbered receipts of what has settled.
+create function pg_temp.make_receipts(slug text) returns void language sql as $$
+  insert into app_public.notification_settings (tenant_id, receipts_numbered) values (tests.tenant(slug), true);
+  select app_private.issue_receipt(p.tenant_id, p.id, null)
+  from app_public.payments p
+  where p.tenant_id = tests.tenant(slug) and p.status in ('settled', 'returned');
 $$;
 
 -- Books with something of everything in them, so that healthy is not the same as empty.
@@ -166,6 +171,7 @@ begin
   perform tests.as_tenant(tests.tenant(slug), $q$select app_hidden.create_webhook_endpoint(
     uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform pg_temp.make_settlement(slug);
+  perform pg_temp.make_receipts(slug);
   perform pg_temp.make_merchant(slug);
   perform app_private.velocity_ceilings(
     tests.tenant(slug), array[tests.account(slug, 'ann'), tests.account(slug, 'bob')], now());
@@ -310,7 +316,8 @@ insert into breakage values
       where p.tenant_id = :tenant and p.provider_code = ''other'' and m.tenant_id = p.tenant_id
         and m.payment_id = p.id and m.number = 2'),
   ('payments_without_approval', 'delete from payment_decisions where tenant_id = :tenant'),
-  ('payments_without_approval', 'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
+  ('payments_without_approval',
+    'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
   ('payments_without_approval', 'update payments set needs_approval = false where tenant_id = :tenant'),
   ('refunds_over_their_payment', 'update payments set amount = 15 where tenant_id = :tenant and kind = ''refund'''),
   ('refunds_over_their_payment',
@@ -322,12 +329,11 @@ insert into breakage values
       min_effective_at, max_effective_at, debits, credits)
       values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
   ('payments_without_a_job',
-    'delete from graphile_worker._private_jobs;
-      update payments set status = ''submitted'', settlement_transaction_id = null
-      where tenant_id = :tenant and status = ''settled'''),
     'delete from graphile_worker._private_jobs where key like ''payment:'' || :tenant || '':%'';
       update payments set status = ''submitted'', settlement_transaction_id = null, return_transaction_id = null
       where tenant_id = :tenant and pending_transaction_id is not null'),
+      update payments set status = ''submitted'', settlement_transaction_id = null
+      where tenant_id = :tenant and status = ''settled'''),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set status = ''settled'' where tenant_id = :tenant and number = 1'),
   ('payment_attempts_that_do_not_fit',
@@ -335,8 +341,6 @@ insert into breakage values
   ('payment_attempts_that_do_not_fit',
     'update payments set status = ''reserved'', settlement_transaction_id = null
       where tenant_id = :tenant and status = ''settled'''),
-    'update payments set status = ''reserved'', settlement_transaction_id = null, return_transaction_id = null
-      where tenant_id = :tenant and pending_transaction_id is not null'),
   ('audit_entries_without_partition',
     'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
       values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
@@ -350,6 +354,16 @@ insert into breakage values
   ('outbox_rows_left_behind',
     'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
       values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
+  ('receipt_numbers_with_gaps', 'update receipts set number = 100 where tenant_id = :tenant and number = 2'),
+  ('receipt_numbers_with_gaps', 'update receipts set number = null where tenant_id = :tenant and number = 1'),
+  ('receipt_numbers_with_gaps',
+    'update app_private.receipt_counters set last_number = last_number + 1 where tenant_id = :tenant'),
+  ('receipts_that_do_not_fit',
+    'update receipts set facts = jsonb_set(facts, ''{amount}'', ''1'') where tenant_id = :tenant and number = 1'),
+  ('receipts_that_do_not_fit', 'update receipts set payment_id = uuidv7() where tenant_id = :tenant and number = 1'),
+  ('bank_files_that_differ',
+    'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''))'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 select plan((

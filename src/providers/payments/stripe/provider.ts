@@ -22,7 +22,8 @@ export function stripeProvider(options: StripeProviderOptions): PaymentProvider 
   const stripe = new Stripe(options.apiKey, {
     ...addressOf(options.url),
     timeout: options.timeoutMs ?? 20_000,
-    // When to try again is decided by the settlement, which asks first.
+    // When to try again is decided by the settlement, which asks first. A connection that is cut the package tries
+    // once more all the same, by the same key.
     maxNetworkRetries: 0,
     telemetry: false,
   });
