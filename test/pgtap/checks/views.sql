@@ -87,6 +87,33 @@ begin
 end
 $$;
 
+-- A statement of two entries, of which one matches a payment and the other nothing.
+create function pg_temp.make_reconciliation(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_actor constant app_private.actor := app_private.system_actor(v_tenant);
+  v_payment app_public.payments;
+  v_statement_id uuid;
+begin
+  perform tests.make_provider(slug, 'told');
+  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'bob', 70, provider_code => 'told'));
+  perform app_private.submit_payment(v_actor, v_tenant, v_payment.id);
+  perform app_private.settle_payment(v_actor, v_tenant, v_payment.id);
+  select b.statement_id into v_statement_id
+  from app_private.begin_statement(v_tenant, 'told', 'EUR', 'S1', sha256('S1'), 1) b;
+  perform app_private.add_statement_entries(v_tenant, v_statement_id, 'told', 'EUR', jsonb_build_array(
+    jsonb_build_object('entryId', 'a', 'ordinal', 1, 'flow', 'in', 'amount', 70, 'bookedAt', now(),
+      'endToEndId', v_payment.id),
+    jsonb_build_object('entryId', 'b', 'ordinal', 2, 'flow', 'in', 'amount', 30, 'bookedAt', now())));
+  perform app_private.complete_statement(v_tenant, v_statement_id, 'told', 'EUR', jsonb_build_object(
+    'reference', 'S1', 'format', 'csv', 'filePosition', 1, 'fileHash', encode(sha256('S1'), 'hex')));
+  perform app_private.collect_clearing_items(v_tenant, 'told', 'EUR');
+  perform app_private.find_matches(v_tenant, 'told', 'EUR');
+  perform app_private.confirm_found_matches(v_tenant, 'told', 'EUR');
+  perform app_private.place_entries(v_tenant, 'told', 'EUR');
+end
+$$;
+
 -- A payment that settled at the second attempt.
 create function pg_temp.make_settlement(slug text) returns void language plpgsql as $$
 declare
@@ -190,6 +217,7 @@ begin
     uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform pg_temp.make_settlement(slug);
   perform pg_temp.make_standing(slug);
+  perform pg_temp.make_reconciliation(slug);
   perform pg_temp.make_receipts(slug);
   perform pg_temp.make_merchant(slug);
   perform app_private.velocity_ceilings(
@@ -375,8 +403,6 @@ insert into breakage values
     'delete from graphile_worker._private_jobs where key like ''payment:'' || :tenant || '':%'';
       update payments set status = ''submitted'', settlement_transaction_id = null, return_transaction_id = null
       where tenant_id = :tenant and pending_transaction_id is not null'),
-      update payments set status = ''submitted'', settlement_transaction_id = null
-      where tenant_id = :tenant and status = ''settled'''),
   ('payment_attempts_that_do_not_fit',
     'update payment_attempts set status = ''settled'' where tenant_id = :tenant and number = 1'),
   ('payment_attempts_that_do_not_fit',
@@ -406,7 +432,31 @@ insert into breakage values
   ('receipts_that_do_not_fit', 'update receipts set payment_id = uuidv7() where tenant_id = :tenant and number = 1'),
   ('bank_files_that_differ',
     'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
-      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''))'),
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, pg_catalog.sha256(''''))'),
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''::bytea))'),
+  ('clearing_accounts_that_differ',
+    'update clearing_items set amount = amount + 1 where tenant_id = :tenant and provider_code = ''told'''),
+  ('clearing_accounts_that_differ',
+    'update reconciled_accounts set closing_balance = closing_balance - 1 where tenant_id = :tenant'),
+  ('clearing_accounts_that_differ',
+    'delete from clearing_items where tenant_id = :tenant and provider_code = ''told'';
+      update entry_positions set matched_amount = matched_amount - 1, is_placed = false
+      where tenant_id = :tenant and matched_amount > 0'),
+  ('reconciled_amounts_that_differ',
+    'update entry_positions set suspense_amount = 29, matched_amount = 1
+      where tenant_id = :tenant and suspense_amount > 0'),
+  ('reconciled_amounts_that_differ', 'delete from reconciliation_match_lines where tenant_id = :tenant'),
+  ('reconciled_amounts_that_differ', 'update clearing_items set flow = ''out'' where tenant_id = :tenant'),
+  ('reconciled_amounts_that_differ', 'update suspense_moves set amount = amount + 1 where tenant_id = :tenant'),
+  ('statements_that_do_not_add_up', 'delete from statement_entries where tenant_id = :tenant and entry_key = ''b'''),
+  ('statements_that_do_not_add_up', 'update statements set opening_balance = 5 where tenant_id = :tenant'),
+  ('statements_that_do_not_add_up', 'update statements set closing_balance = 5 where tenant_id = :tenant'),
+  ('suspense_accounts_that_differ',
+    'update entry_positions set suspense_amount = suspense_amount - 1, matched_amount = matched_amount + 1
+      where tenant_id = :tenant and suspense_amount > 0'),
+  ('suspense_accounts_that_differ',
+    'update account_balances b set posted_debits = b.posted_debits + 1
+      from reconciled_accounts a where a.suspense_account_id = b.account_id and a.tenant_id = :tenant'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 select plan((
