@@ -2447,6 +2447,8 @@ create table app_public.receipt_pdfs (
   constraint receipt_pdfs_bytes_are_some check (bytes > 0)
 );
 
+--!include schedules/recurrence_rule_fault.sql
+
 --!include errors/refusals.sql
 --!include identity/permissions.sql
 --!include audit/security_event_kinds.sql
