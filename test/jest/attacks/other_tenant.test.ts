@@ -103,6 +103,31 @@ beforeAll(async () => {
     { payment: { kind: "TRANSFER", accountId: books.cash, toAccountId: books.wallet, amount: "1" } },
   );
   ids.set("payment", paid.createPayment.payment.id);
+  const standing = await api.get(
+    `mutation ($schedule: ScheduleInput!, $plan: PlanInput!) {
+      calendar: createHolidayCalendar(input: { code: "secret", name: "Secret" }) { holidayCalendar { id } }
+      schedule: schedulePayment(input: { schedule: $schedule }) { paymentSchedule { id } }
+      plan: createPlan(input: { plan: $plan }) { plan { id } }
+    }`,
+    {
+      schedule: {
+        kind: "TRANSFER",
+        accountId: books.cash,
+        toAccountId: books.wallet,
+        amount: "1",
+        timeZone: "UTC",
+        startsAt: new Date(Date.now() + 86_400_000),
+      },
+      plan: { code: "secret", name: "Secret", price: "1", intervalUnit: "MONTH", merchantAccountId: books.sales },
+    },
+  );
+  const { subscribe } = await api.get(
+    `mutation ($plan: UUID!, $account: UUID!) {
+      subscribe(input: { planId: $plan, accountId: $account }) { planSubscription { id } } }`,
+    { plan: standing.plan.plan.id, account: books.cash },
+  );
+  ids.set("calendar", standing.calendar.holidayCalendar.id).set("schedule", standing.schedule.paymentSchedule.id);
+  ids.set("plan", standing.plan.plan.id).set("subscription", subscribe.planSubscription.id);
   await api.db.withClient("owner", async (client) => {
     for (const { tenant } of [books, otherBooks]) await makeProvider(client, tenant);
     const { rows } = await client.query<{ id: string }>(
@@ -178,6 +203,7 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
   if (!isInputObjectType(named)) return undefined;
   if (named.name === "PostingInput") return { accountId: path ? id : own, direction: "DEBIT", amount: "1" };
   if (named.name === "PaymentInput") return paymentWith(path?.[0], id, own);
+  if (named.name === "ScheduleInput") return scheduleWith(path?.[0], id, own);
   if (named.name === "ConditionInput") return { accountId: id, minimumAvailable: "99999999" };
   const entries = Object.values(named.getFields()).map((field: GraphQLInputField) => {
     const isOnPath = path?.[0] === field.name;
@@ -190,6 +216,16 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
     return [field.name, isBesideConditions ? balanced(own) : undefined];
   });
   return Object.fromEntries(entries);
+}
+
+/** A schedule of the kind that takes `id` in this field. */
+function scheduleWith(field: string | undefined, id: string, own: string): object {
+  const times = { timeZone: "UTC", startsAt: "2030-01-01T00:00:00Z" };
+  if (field !== "holidayCalendarId") return { ...paymentWith(field, id, own), ...times };
+  // What is looked at before the calendar is in order: the caller has an account to pay to.
+  const toAccountId = own === books.cash ? books.wallet : otherBooks.wallet;
+  const calendar = { holidayCalendarId: id, holidayPolicy: "SKIP" };
+  return { kind: "TRANSFER", accountId: own, toAccountId, amount: "1", ...calendar, ...times };
 }
 
 /** A payment of the kind that takes `id` in this field. */

@@ -160,6 +160,24 @@ create function pg_temp.make_receipts(slug text) returns void language sql as $$
   where p.tenant_id = tests.tenant(slug) and p.status in ('settled', 'returned');
 $$;
 
+-- A schedule that has paid and one that will, a subscription that is paid for.
+create function pg_temp.make_standing(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_id uuid;
+begin
+  perform tests.become('accountant', v_tenant, tests.user_id('abe'));
+  perform app_public.schedule_payment(row('transfer', tests.account(slug, 'wallet'), tests.account(slug, 'sales'), 3,
+    null, null, null, null, null, null, null, 'UTC', now() + interval '1 day', null, null, null, null, null, null));
+  v_id := (app_public.schedule_payment(row('transfer', tests.account(slug, 'wallet'), tests.account(slug, 'sales'), 3,
+    null, null, null, null, null, null, null, 'UTC', now(), null, null, null, null, null, null))).id;
+  perform app_public.subscribe((app_public.create_plan(row('gold', 'Gold', 7, 'month', null, null, null, null, null,
+    null, null, tests.account(slug, 'sales')))).id, tests.account(slug, 'wallet'));
+  perform tests.become_superuser();
+  perform app_private.execute_schedule(v_tenant, v_id);
+end
+$$;
+
 -- Books with something of everything in them, so that healthy is not the same as empty.
 create function pg_temp.make(slug text) returns void language plpgsql as $$
 declare
@@ -198,6 +216,7 @@ begin
   perform tests.as_tenant(tests.tenant(slug), $q$select app_hidden.create_webhook_endpoint(
     uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform pg_temp.make_settlement(slug);
+  perform pg_temp.make_standing(slug);
   perform pg_temp.make_reconciliation(slug);
   perform pg_temp.make_receipts(slug);
   perform pg_temp.make_merchant(slug);
@@ -214,6 +233,30 @@ select app_private.record_anchors(
 -- a is an id of the account ann, c of cash; t of the first transaction of ann; p of a pending one.
 create temp table breakage (name text, statements text) on commit drop;
 insert into breakage values
+  ('schedule_occurrences_that_differ',
+    'update payment_schedules set amount = 4 where tenant_id = :tenant and status = ''ended'''),
+  ('schedule_occurrences_that_differ',
+    'update schedule_occurrences set number = 9 where tenant_id = :tenant and status = ''planned'''),
+  ('schedules_past_their_end',
+    'update payment_schedules set next_due_at = now() where tenant_id = :tenant and status = ''active'''),
+  ('schedules_past_their_end',
+    'update payment_schedules set status = ''active'', ended_at = null where tenant_id = :tenant and status = ''ended'''),
+  ('schedules_past_their_end',
+    'update schedule_occurrences set updated_at = now() + interval ''1 hour'' where tenant_id = :tenant
+      and status = ''executed'''),
+  ('subscription_invoices_that_differ', 'update subscription_invoices set amount = 8 where tenant_id = :tenant'),
+  ('subscription_invoices_that_differ',
+    'update subscription_invoice_lines set amount = 8 where tenant_id = :tenant'),
+  ('subscription_invoices_that_differ', 'delete from subscription_charges where tenant_id = :tenant'),
+  ('subscription_invoices_that_differ',
+    'update payments p set status = ''failed'' from subscription_invoices i
+      where i.tenant_id = :tenant and p.tenant_id = i.tenant_id and p.id = i.payment_id'),
+  ('subscriptions_that_differ', 'update subscriptions set status = ''paused'' where tenant_id = :tenant'),
+  ('subscriptions_that_differ', 'delete from subscription_invoices where tenant_id = :tenant'),
+  ('subscriptions_that_differ',
+    'update subscription_invoices set status = ''open'', paid_at = null where tenant_id = :tenant;
+      update subscriptions set status = ''cancelled'' where tenant_id = :tenant;
+      update subscription_moves set to_status = ''cancelled'' where tenant_id = :tenant'),
   ('unbalanced_transactions',
     'update postings set posted_amount = posted_amount + 1 where account_id = :a and version = 1'),
   ('transactions_with_too_few_postings', 'delete from postings where account_id = :a and version = 1'),
