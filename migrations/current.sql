@@ -1,5 +1,4 @@
 -- The migration being written. See migrations/README.md.
--- Sections belong to domains. After a merge keep this file as it is here, and put your own section in its place.
 
 ---- codes with letters ----
 
@@ -100,7 +99,7 @@ create table app_private.webhook_secrets (
   tenant_id integer not null,
   id uuid not null,
   endpoint_id uuid not null,
-  secret_ciphertext bytea not null,
+  secret_ciphertext app_private.ciphertext not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   constraint webhook_secrets_pkey primary key (tenant_id, id),
@@ -1256,6 +1255,481 @@ create type app_public.merchant_input as (
   is_enabled boolean
 );
 
+---- schedules ----
+
+--!include schedules/recurrence_rule_fault.sql
+
+create type app_public.schedule_status as enum ('active', 'paused', 'ended');
+create type app_public.occurrence_status as enum ('planned', 'executed', 'skipped', 'failed');
+create type app_public.holiday_policy as enum (
+  'none', 'skip', 'previous_business_day', 'next_business_day', 'modified_following'
+);
+create type app_public.catch_up_policy as enum ('all', 'latest', 'none');
+create type app_public.skip_reason as enum ('holiday', 'request', 'outage', 'pause', 'end');
+
+-- Which days are no business days: some days of every week, and the dates in app_public.holidays.
+create table app_public.holiday_calendars (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  code text not null,
+  name text not null,
+  weekend_days smallint[] not null default '{6,7}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint holiday_calendars_pkey primary key (tenant_id, id),
+  constraint holiday_calendars_code_key unique (tenant_id, code),
+  constraint holiday_calendars_tenant_id_fkey foreign key (tenant_id)
+    references app_public.tenants on delete restrict,
+  constraint holiday_calendars_code_is_a_slug check (code ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint holiday_calendars_name_is_1_to_200_characters check (length(name) between 1 and 200),
+  constraint holiday_calendars_weekend_days_leave_a_day check (
+    weekend_days <@ '{1,2,3,4,5,6,7}' and not weekend_days @> '{1,2,3,4,5,6,7}'
+    and cardinality(weekend_days) <= 6 and coalesce(array_ndims(weekend_days), 1) = 1)
+);
+
+create table app_public.holidays (
+  tenant_id integer not null,
+  calendar_id uuid not null,
+  observed_on date not null,
+  name text not null,
+  constraint holidays_pkey primary key (tenant_id, calendar_id, observed_on),
+  constraint holidays_calendar_id_fkey foreign key (tenant_id, calendar_id)
+    references app_public.holiday_calendars on delete restrict,
+  constraint holidays_observed_on_is_of_our_time check (observed_on between '1970-01-01' and '2199-12-31'),
+  constraint holidays_name_is_1_to_200_characters check (length(name) between 1 and 200)
+);
+
+-- A payment that is made on its own: once at a date, or again and again by a rule.
+create table app_public.payment_schedules (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  status app_public.schedule_status not null default 'active',
+  kind app_public.payment_kind not null,
+  account_id uuid not null,
+  to_account_id uuid,
+  amount app_public.amount not null,
+  currency text not null,
+  provider_code text,
+  counterparty_id uuid,
+  reference text,
+  description text,
+  metadata jsonb not null default '{}',
+  rule text,
+  time_zone text not null,
+  starts_at timestamptz not null,
+  ends_at timestamptz,
+  holiday_calendar_id uuid,
+  holiday_policy app_public.holiday_policy not null default 'none',
+  catch_up app_public.catch_up_policy not null default 'all',
+  retry_days smallint not null default 0,
+  planned_until timestamptz not null,
+  is_fully_planned boolean not null default false,
+  last_number integer not null default 0,
+  next_due_at timestamptz,
+  idempotency_key text,
+  fingerprint bytea,
+  created_by uuid not null,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default now(),
+  ended_at timestamptz,
+  constraint payment_schedules_pkey primary key (tenant_id, id),
+  constraint payment_schedules_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint payment_schedules_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint payment_schedules_to_account_id_fkey foreign key (tenant_id, to_account_id)
+    references app_public.accounts on delete restrict,
+  constraint payment_schedules_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint payment_schedules_counterparty_id_fkey foreign key (tenant_id, counterparty_id)
+    references app_public.counterparties on delete restrict,
+  constraint payment_schedules_holiday_calendar_id_fkey foreign key (tenant_id, holiday_calendar_id)
+    references app_public.holiday_calendars on delete restrict,
+  constraint payment_schedules_created_by_fkey foreign key (tenant_id, created_by)
+    references app_public.memberships on delete restrict,
+  constraint payment_schedules_kind_is_no_refund check (kind <> 'refund'),
+  constraint payment_schedules_amount_is_positive check (amount > 0),
+  constraint payment_schedules_transfer_names_where_to check ((kind = 'transfer') = (to_account_id is not null)),
+  constraint payment_schedules_outside_has_a_provider check ((kind = 'transfer') = (provider_code is null)),
+  constraint payment_schedules_reference_is_1_to_140_characters check (length(reference) between 1 and 140),
+  constraint payment_schedules_description_is_1_to_1000_characters check (length(description) between 1 and 1000),
+  constraint payment_schedules_metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
+  constraint payment_schedules_metadata_is_at_most_16_kb check (octet_length(metadata::text) <= 16384),
+  constraint payment_schedules_rule_is_sound check (app_private.recurrence_rule_fault(rule) is null),
+  constraint payment_schedules_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64),
+  constraint payment_schedules_starts_at_is_whole_seconds check (starts_at = date_trunc('second', starts_at, 'UTC')),
+  constraint payment_schedules_ends_after_its_start check (ends_at > starts_at),
+  constraint payment_schedules_end_is_of_a_rule check (rule is not null or ends_at is null),
+  constraint payment_schedules_policy_has_its_calendar check (
+    (holiday_calendar_id is null) = (holiday_policy = 'none')),
+  constraint payment_schedules_retry_days_is_0_to_30 check (retry_days between 0 and 30),
+  constraint payment_schedules_ended_at_is_of_the_ended check ((status = 'ended') = (ended_at is not null)),
+  constraint payment_schedules_ended_has_nothing_due check (status <> 'ended' or next_due_at is null),
+  constraint payment_schedules_key_has_its_fingerprint check ((idempotency_key is null) = (fingerprint is null)),
+  constraint payment_schedules_idempotency_key_is_1_to_255_characters
+    check (length(idempotency_key) between 1 and 255)
+);
+
+create unique index payment_schedules_idempotency_key_key
+  on app_public.payment_schedules (tenant_id, idempotency_key) where idempotency_key is not null;
+create index payment_schedules_currency_idx on app_public.payment_schedules (tenant_id, currency);
+create index payment_schedules_account_id_idx on app_public.payment_schedules (tenant_id, account_id, id);
+create index payment_schedules_to_account_id_idx on app_public.payment_schedules (tenant_id, to_account_id, id)
+  where to_account_id is not null;
+create index payment_schedules_provider_code_idx on app_public.payment_schedules (tenant_id, provider_code)
+  where provider_code is not null;
+create index payment_schedules_counterparty_id_idx on app_public.payment_schedules (tenant_id, counterparty_id)
+  where counterparty_id is not null;
+create index payment_schedules_holiday_calendar_id_idx
+  on app_public.payment_schedules (tenant_id, holiday_calendar_id) where holiday_calendar_id is not null;
+create index payment_schedules_created_by_idx on app_public.payment_schedules (tenant_id, created_by);
+create index payment_schedules_next_due_at_idx on app_public.payment_schedules (tenant_id, next_due_at)
+  where status = 'active';
+create index payment_schedules_planned_until_idx on app_public.payment_schedules (tenant_id, planned_until)
+  where status = 'active' and not is_fully_planned;
+
+-- Each time that a schedule pays, planned ahead. What was executed has its payment, and is never changed.
+create table app_public.schedule_occurrences (
+  tenant_id integer not null,
+  schedule_id uuid not null,
+  occurs_at timestamptz not null,
+  number integer not null,
+  due_at timestamptz not null,
+  status app_public.occurrence_status not null default 'planned',
+  attempts integer not null default 0,
+  payment_id uuid,
+  error_code text,
+  skipped_because app_public.skip_reason,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint schedule_occurrences_pkey primary key (tenant_id, schedule_id, occurs_at),
+  constraint schedule_occurrences_number_key unique (tenant_id, schedule_id, number),
+  constraint schedule_occurrences_schedule_id_fkey foreign key (tenant_id, schedule_id)
+    references app_public.payment_schedules on delete restrict,
+  constraint schedule_occurrences_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint schedule_occurrences_number_is_positive check (number > 0),
+  constraint schedule_occurrences_attempts_is_not_negative check (attempts >= 0),
+  constraint schedule_occurrences_executed_has_its_payment check ((status = 'executed') = (payment_id is not null)),
+  constraint schedule_occurrences_skipped_has_its_reason check (
+    (status = 'skipped') = (skipped_because is not null)),
+  constraint schedule_occurrences_failed_has_its_code check (status <> 'failed' or error_code is not null),
+  constraint schedule_occurrences_error_code_has_its_form check (error_code ~ '^[0-9A-Z]{5}$')
+);
+
+create unique index schedule_occurrences_payment_id_key
+  on app_public.schedule_occurrences (tenant_id, payment_id) where payment_id is not null;
+create index schedule_occurrences_due_at_idx
+  on app_public.schedule_occurrences (tenant_id, schedule_id, due_at) where status = 'planned';
+
+create type app_public.schedule_input as (
+  kind app_public.payment_kind,
+  account_id uuid,
+  to_account_id uuid,
+  amount app_public.amount,
+  currency text,
+  provider_code text,
+  counterparty_id uuid,
+  reference text,
+  description text,
+  metadata jsonb,
+  rule text,
+  time_zone text,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  holiday_calendar_id uuid,
+  holiday_policy app_public.holiday_policy,
+  catch_up app_public.catch_up_policy,
+  retry_days integer,
+  idempotency_key text
+);
+
+create type app_public.holiday_input as (
+  observed_on date,
+  name text
+);
+
+--------------------------------------------------------------------------------------------------
+-- Subscriptions: plans, periods, invoices
+
+create type app_public.plan_interval as enum ('day', 'week', 'month', 'year');
+create type app_public.proration_policy as enum ('none', 'by_day', 'by_second');
+create type app_public.dunning_outcome as enum ('cancel', 'pause');
+create type app_public.subscription_status as enum (
+  'trialing', 'active', 'past_due', 'paused', 'cancelled', 'ended'
+);
+create type app_public.invoice_status as enum ('open', 'paid', 'void', 'uncollectible');
+create type app_public.invoice_line_kind as enum ('period', 'unused', 'remaining', 'carried');
+
+-- What is subscribed to. What a plan asks for never changes: make another plan, and move subscriptions to it.
+create table app_public.plans (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  code text not null,
+  name text not null,
+  price app_public.amount not null,
+  currency text not null,
+  interval_unit app_public.plan_interval not null,
+  interval_count smallint not null default 1,
+  time_zone text not null default 'UTC',
+  trial_days smallint not null default 0,
+  trial_notice_days smallint not null default 3,
+  proration app_public.proration_policy not null default 'by_second',
+  dunning_outcome app_public.dunning_outcome not null default 'cancel',
+  merchant_account_id uuid not null,
+  archived_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint plans_pkey primary key (tenant_id, id),
+  constraint plans_code_key unique (tenant_id, code),
+  constraint plans_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint plans_merchant_account_id_fkey foreign key (tenant_id, merchant_account_id)
+    references app_public.accounts on delete restrict,
+  constraint plans_code_is_a_slug check (code ~ '^[a-z][a-z0-9_-]{0,49}$'),
+  constraint plans_name_is_1_to_200_characters check (length(name) between 1 and 200),
+  constraint plans_price_is_not_negative check (price >= 0),
+  constraint plans_interval_count_is_1_to_366 check (interval_count between 1 and 366),
+  constraint plans_time_zone_is_1_to_64_characters check (length(time_zone) between 1 and 64),
+  constraint plans_trial_days_is_0_to_730 check (trial_days between 0 and 730),
+  constraint plans_trial_notice_days_is_0_to_60 check (trial_notice_days between 0 and 60)
+);
+
+create index plans_currency_idx on app_public.plans (tenant_id, currency);
+create index plans_merchant_account_id_idx on app_public.plans (tenant_id, merchant_account_id);
+
+-- When an invoice that was not paid is tried again: so many days after it was due.
+create table app_public.plan_dunning_steps (
+  tenant_id integer not null,
+  plan_id uuid not null,
+  number smallint not null,
+  after_days smallint not null,
+  constraint plan_dunning_steps_pkey primary key (tenant_id, plan_id, number),
+  constraint plan_dunning_steps_plan_id_fkey foreign key (tenant_id, plan_id)
+    references app_public.plans on delete restrict,
+  constraint plan_dunning_steps_number_is_1_to_20 check (number between 1 and 20),
+  constraint plan_dunning_steps_after_days_is_1_to_90 check (after_days between 1 and 90)
+);
+
+-- The moves that a subscription may make.
+create table app_private.subscription_moves_allowed (
+  from_status app_public.subscription_status not null,
+  to_status app_public.subscription_status not null,
+  constraint subscription_moves_allowed_pkey primary key (from_status, to_status)
+);
+
+create table app_public.subscriptions (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  plan_id uuid not null,
+  account_id uuid not null,
+  provider_code text,
+  counterparty_id uuid,
+  quantity integer not null,
+  status app_public.subscription_status not null,
+  move_number integer not null default 1,
+  anchor_at timestamptz not null,
+  anchor_number integer not null default 1,
+  period_number integer not null default 0,
+  period_starts_at timestamptz not null,
+  period_ends_at timestamptz not null,
+  trial_ends_at timestamptz,
+  trial_notice_at timestamptz,
+  cancels_at_period_end boolean not null default false,
+  last_line_number integer not null default 0,
+  next_action_at timestamptz,
+  created_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default now(),
+  constraint subscriptions_pkey primary key (tenant_id, id),
+  constraint subscriptions_plan_id_fkey foreign key (tenant_id, plan_id)
+    references app_public.plans on delete restrict,
+  constraint subscriptions_account_id_fkey foreign key (tenant_id, account_id)
+    references app_public.accounts on delete restrict,
+  constraint subscriptions_provider_code_fkey foreign key (tenant_id, provider_code)
+    references app_public.payment_providers on delete restrict,
+  constraint subscriptions_counterparty_id_fkey foreign key (tenant_id, counterparty_id)
+    references app_public.counterparties on delete restrict,
+  constraint subscriptions_quantity_is_1_to_1000000 check (quantity between 1 and 1000000),
+  constraint subscriptions_period_number_is_not_negative check (period_number >= 0),
+  constraint subscriptions_anchor_number_is_positive check (anchor_number between 1 and period_number + 1),
+  constraint subscriptions_period_ends_after_its_start check (period_ends_at > period_starts_at),
+  constraint subscriptions_trial_has_its_end check (status <> 'trialing' or trial_ends_at is not null),
+  constraint subscriptions_counterparty_is_of_a_provider check (provider_code is not null or counterparty_id is null),
+  constraint subscriptions_over_has_nothing_to_do check (
+    status not in ('paused', 'cancelled', 'ended') or next_action_at is null)
+);
+
+create unique index subscriptions_account_id_key on app_public.subscriptions (tenant_id, account_id, plan_id)
+  where status not in ('cancelled', 'ended');
+create index subscriptions_account_id_idx on app_public.subscriptions (tenant_id, account_id, id);
+create index subscriptions_plan_id_idx on app_public.subscriptions (tenant_id, plan_id, id);
+create index subscriptions_provider_code_idx on app_public.subscriptions (tenant_id, provider_code)
+  where provider_code is not null;
+create index subscriptions_counterparty_id_idx on app_public.subscriptions (tenant_id, counterparty_id)
+  where counterparty_id is not null;
+create index subscriptions_next_action_at_idx on app_public.subscriptions (tenant_id, next_action_at)
+  where next_action_at is not null;
+
+-- Each move of a subscription, for ever: the chain is kept by constraints alone, as that of payments is.
+create table app_public.subscription_moves (
+  tenant_id integer not null,
+  subscription_id uuid not null,
+  number integer not null,
+  from_status app_public.subscription_status,
+  to_status app_public.subscription_status not null,
+  previous_number integer generated always as (nullif(number - 1, 0)) stored,
+  reason text,
+  moved_by uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint subscription_moves_pkey primary key (tenant_id, subscription_id, number),
+  constraint subscription_moves_end_key unique (tenant_id, subscription_id, number, to_status),
+  constraint subscription_moves_subscription_id_fkey foreign key (tenant_id, subscription_id)
+    references app_public.subscriptions on delete restrict,
+  constraint subscription_moves_previous_number_fkey
+    foreign key (tenant_id, subscription_id, previous_number, from_status)
+    references app_public.subscription_moves (tenant_id, subscription_id, number, to_status) on delete restrict,
+  constraint subscription_moves_from_status_fkey foreign key (from_status, to_status)
+    references app_private.subscription_moves_allowed on delete restrict,
+  constraint subscription_moves_first_comes_from_nowhere check ((number = 1) = (from_status is null)),
+  constraint subscription_moves_start_in_use check (number > 1 or to_status in ('trialing', 'active')),
+  constraint subscription_moves_reason_is_1_to_1000_characters check (length(reason) between 1 and 1000)
+);
+
+create index subscription_moves_from_status_idx on app_public.subscription_moves (from_status, to_status);
+create index subscription_moves_previous_number_idx
+  on app_public.subscription_moves (tenant_id, subscription_id, previous_number, from_status);
+
+alter table app_public.subscriptions
+  add constraint subscriptions_move_number_fkey foreign key (tenant_id, id, move_number, status)
+    references app_public.subscription_moves (tenant_id, subscription_id, number, to_status) on delete restrict
+    deferrable initially deferred;
+create index subscriptions_move_number_idx on app_public.subscriptions (tenant_id, id, move_number, status);
+
+-- What is asked for a period: one invoice each, paid by one payment or given up.
+create table app_public.subscription_invoices (
+  tenant_id integer not null,
+  id uuid not null default uuidv7(),
+  subscription_id uuid not null,
+  period_number integer not null,
+  period_starts_at timestamptz not null,
+  period_ends_at timestamptz not null,
+  plan_id uuid not null,
+  currency text not null,
+  amount app_public.amount not null,
+  status app_public.invoice_status not null default 'open',
+  attempts integer not null default 0,
+  payment_id uuid,
+  due_at timestamptz not null,
+  next_attempt_at timestamptz,
+  paid_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default now(),
+  constraint subscription_invoices_pkey primary key (tenant_id, id),
+  constraint subscription_invoices_period_number_key unique (tenant_id, subscription_id, period_number),
+  constraint subscription_invoices_subscription_id_fkey foreign key (tenant_id, subscription_id)
+    references app_public.subscriptions on delete restrict,
+  constraint subscription_invoices_plan_id_fkey foreign key (tenant_id, plan_id)
+    references app_public.plans on delete restrict,
+  constraint subscription_invoices_currency_fkey foreign key (tenant_id, currency)
+    references app_public.currencies on delete restrict,
+  constraint subscription_invoices_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint subscription_invoices_period_number_is_positive check (period_number > 0),
+  constraint subscription_invoices_period_ends_after_its_start check (period_ends_at > period_starts_at),
+  constraint subscription_invoices_amount_is_not_negative check (amount >= 0),
+  constraint subscription_invoices_attempts_is_not_negative check (attempts >= 0),
+  constraint subscription_invoices_paid_has_its_time check ((status = 'paid') = (paid_at is not null)),
+  constraint subscription_invoices_paid_has_its_payment check (status <> 'paid' or (amount = 0) = (payment_id is null)),
+  constraint subscription_invoices_only_open_is_tried check (status = 'open' or next_attempt_at is null)
+);
+
+create unique index subscription_invoices_subscription_id_key
+  on app_public.subscription_invoices (tenant_id, subscription_id) where status = 'open';
+create index subscription_invoices_plan_id_idx on app_public.subscription_invoices (tenant_id, plan_id);
+create index subscription_invoices_currency_idx on app_public.subscription_invoices (tenant_id, currency);
+create unique index subscription_invoices_payment_id_key
+  on app_public.subscription_invoices (tenant_id, payment_id) where payment_id is not null;
+create index subscription_invoices_status_idx on app_public.subscription_invoices (tenant_id, status, id);
+
+-- What an invoice is made of; without an invoice, what the next one will be made of.
+create table app_public.subscription_invoice_lines (
+  tenant_id integer not null,
+  subscription_id uuid not null,
+  number integer not null,
+  invoice_id uuid,
+  kind app_public.invoice_line_kind not null,
+  amount app_public.amount not null,
+  plan_id uuid not null,
+  quantity integer not null,
+  starts_at timestamptz not null,
+  ends_at timestamptz not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint subscription_invoice_lines_pkey primary key (tenant_id, subscription_id, number),
+  constraint subscription_invoice_lines_subscription_id_fkey foreign key (tenant_id, subscription_id)
+    references app_public.subscriptions on delete restrict,
+  constraint subscription_invoice_lines_invoice_id_fkey foreign key (tenant_id, invoice_id)
+    references app_public.subscription_invoices on delete restrict,
+  constraint subscription_invoice_lines_plan_id_fkey foreign key (tenant_id, plan_id)
+    references app_public.plans on delete restrict,
+  constraint subscription_invoice_lines_number_is_positive check (number > 0),
+  constraint subscription_invoice_lines_quantity_is_positive check (quantity > 0),
+  constraint subscription_invoice_lines_amount_has_the_sign_of_its_kind check (
+    kind = 'carried' or kind = 'unused' and amount <= 0 or kind in ('period', 'remaining') and amount >= 0)
+);
+
+create index subscription_invoice_lines_invoice_id_idx
+  on app_public.subscription_invoice_lines (tenant_id, invoice_id, number) where invoice_id is not null;
+create index subscription_invoice_lines_waiting_idx
+  on app_public.subscription_invoice_lines (tenant_id, subscription_id) where invoice_id is null;
+create index subscription_invoice_lines_plan_id_idx on app_public.subscription_invoice_lines (tenant_id, plan_id);
+
+-- Each attempt to have an invoice paid: the payment that was asked for, or why it was refused.
+create table app_public.subscription_charges (
+  tenant_id integer not null,
+  invoice_id uuid not null,
+  number integer not null,
+  payment_id uuid,
+  error_code text,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint subscription_charges_pkey primary key (tenant_id, invoice_id, number),
+  constraint subscription_charges_invoice_id_fkey foreign key (tenant_id, invoice_id)
+    references app_public.subscription_invoices on delete restrict,
+  constraint subscription_charges_payment_id_fkey foreign key (tenant_id, payment_id)
+    references app_public.payments on delete restrict,
+  constraint subscription_charges_number_is_positive check (number > 0),
+  constraint subscription_charges_refused_has_its_code check ((payment_id is null) = (error_code is not null)),
+  constraint subscription_charges_error_code_has_its_form check (error_code ~ '^[0-9A-Z]{5}$')
+);
+
+create unique index subscription_charges_payment_id_key
+  on app_public.subscription_charges (tenant_id, payment_id) where payment_id is not null;
+
+create type app_public.plan_input as (
+  code text,
+  name text,
+  price app_public.amount,
+  interval_unit app_public.plan_interval,
+  interval_count integer,
+  time_zone text,
+  trial_days integer,
+  trial_notice_days integer,
+  proration app_public.proration_policy,
+  dunning_days integer[],
+  dunning_outcome app_public.dunning_outcome,
+  merchant_account_id uuid
+);
+
+-- What a change of a subscription costs.
+create type app_public.subscription_change as (
+  unused_amount app_public.amount,
+  remaining_amount app_public.amount,
+  restarts_period boolean,
+  due_now app_public.amount,
+  next_invoice_at timestamptz,
+  next_invoice_amount app_public.amount
+);
+
 ---- reconciliation ----
 
 create type app_public.statement_format as enum ('camt', 'csv', 'report');
@@ -1574,6 +2048,7 @@ create index reconciliation_matches_open_idx
   on app_public.reconciliation_matches (tenant_id, provider_code, currency, priority, id) where status = 'proposed';
 create index reconciliation_matches_provider_code_idx
   on app_public.reconciliation_matches (tenant_id, provider_code, currency, status, id);
+create index reconciliation_matches_status_idx on app_public.reconciliation_matches (tenant_id, status, id);
 
 create table app_public.reconciliation_match_lines (
   tenant_id integer not null,
@@ -1972,6 +2447,10 @@ create table app_public.receipt_pdfs (
   constraint receipt_pdfs_bytes_are_some check (bytes > 0)
 );
 
+--!include schedules/recurrence_rule_fault.sql
+
+--!include schedules/recurrence_rule_fault.sql
+
 --!include errors/refusals.sql
 --!include identity/permissions.sql
 --!include audit/security_event_kinds.sql
@@ -1982,6 +2461,7 @@ create table app_public.receipt_pdfs (
 --!include engine/post_batch__write.sql
 --!include engine/post_batch__attempt.sql
 --!include engine/post_batch.sql
+--!include payments/refuse_payment_transactions.sql
 --!include engine/post_together.sql
 --!include ledger/authorize_posting.sql
 --!include ledger/post_pending_transaction.sql
@@ -2037,7 +2517,6 @@ create table app_public.receipt_pdfs (
 --!include payments/set_payment_provider.sql
 --!include payments/payment.sql
 --!include payments/tg_payments__keep.sql
---!include payments/refuse_payment_transactions.sql
 --!include payments/append_only.sql
 --!include payments/access.sql
 --!include payments/comments.sql
@@ -2115,6 +2594,31 @@ create table app_public.receipt_pdfs (
 --!include vouchers/keep_vouchers.sql
 --!include vouchers/access.sql
 --!include vouchers/comments.sql
+--!include schedules/recurrence_rule_fault.sql
+--!include schedules/business_days.sql
+--!include schedules/lock_schedule.sql
+--!include schedules/refresh_schedule.sql
+--!include schedules/plan_occurrences.sql
+--!include schedules/execute_schedule.sql
+--!include schedules/schedule_payment.sql
+--!include schedules/set_schedule_status.sql
+--!include schedules/holiday_calendars.sql
+--!include schedules/keep_schedules.sql
+--!include schedules/access.sql
+--!include schedules/comments.sql
+--!include subscriptions/periods.sql
+--!include subscriptions/subscription_change.sql
+--!include subscriptions/create_plan.sql
+--!include subscriptions/subscription_moves_allowed.sql
+--!include subscriptions/move_subscription.sql
+--!include subscriptions/invoices.sql
+--!include subscriptions/advance_subscription.sql
+--!include subscriptions/subscribe.sql
+--!include subscriptions/change_subscription.sql
+--!include subscriptions/cancel_subscription.sql
+--!include subscriptions/keep_subscriptions.sql
+--!include subscriptions/access.sql
+--!include subscriptions/comments.sql
 --!include merchants/set_merchant.sql
 --!include merchants/settle_merchant.sql
 --!include merchants/keep_settlements.sql
@@ -2134,7 +2638,11 @@ create table app_public.receipt_pdfs (
 --!include checks/receipt_numbers_with_gaps.sql
 --!include checks/receipts_that_do_not_fit.sql
 --!include checks/refunds_over_their_payment.sql
+--!include checks/schedule_occurrences_that_differ.sql
+--!include checks/schedules_past_their_end.sql
 --!include checks/tenant_flags_that_differ.sql
+--!include checks/subscription_invoices_that_differ.sql
+--!include checks/subscriptions_that_differ.sql
 --!include checks/transactions_without_approval.sql
 --!include checks/vouchers_that_differ.sql
 --!include checks/webhook_positions_out_of_range.sql

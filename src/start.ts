@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { type RunningPart, startApi } from "./api.ts";
 import type { Config } from "./config.ts";
+import { type DemoProvider, startDemoProvider } from "./demo/payment_provider.ts";
 import { demoTenant } from "./demo/people.ts";
 import { seedDemo } from "./demo/seed.ts";
 import { welcome } from "./demo/welcome.ts";
@@ -36,8 +37,14 @@ export async function start(config: Config, options: StartOptions): Promise<numb
     const mail = catcher
       ? { url: catcher.smtpUrl, from: "Tallystick <mail@demo.example>", requireTls: false }
       : config.mail;
-    if (!end.asked()) await startParts({ ...config, mail }, options, log, urls, parts, end.fail);
-    if (catcher) options.say(`  Mails     ${catcher.url}`);
+    const provider = await simulateProvider(config, options, urls, parts);
+    const paymentProviders = { ...config.paymentProviders, ...(provider && { simulatedUrl: provider.url }) };
+    const apiUrl = end.asked()
+      ? undefined
+      : await startParts({ ...config, mail, paymentProviders }, options, log, urls, parts, end.fail);
+    if (apiUrl) await provider?.tell(apiUrl);
+    for (const line of provider?.help ?? []) options.say(line);
+    if (catcher) options.say(`Mails are caught, and shown at ${catcher.url}`);
     const reason = await end.reason;
     if (reason instanceof Error) throw reason;
     options.say(`Stopping (${reason}).`);
@@ -88,7 +95,7 @@ async function startParts(
   urls: PartUrls,
   parts: RunningPart[],
   fail: (error: Error) => void,
-): Promise<void> {
+): Promise<string | undefined> {
   if (options.only !== "api") parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
   // The API is last to start and first to stop: while it answers, everything behind it is up.
   const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
@@ -104,6 +111,7 @@ async function startParts(
     options.say(`  Database  ${withoutPassword(urls.database.urls.owner)} (${kind})`);
   }
   if (api?.url && urls.database?.embedded) await greet(config, urls.database, api.url, options.say);
+  return api?.url;
 }
 
 /** An embedded database without a tenant is new: fill it with the demonstration data. */
@@ -130,6 +138,21 @@ async function catchMails(
   const catcher = await startMailCatcher();
   parts.push(catcher);
   return catcher;
+}
+
+/** The same for payments: where nobody names a simulated provider, one is started that settles them. */
+async function simulateProvider(
+  config: Config,
+  { only }: StartOptions,
+  { database }: PartUrls,
+  parts: RunningPart[],
+): Promise<DemoProvider | undefined> {
+  const { environment, dataDir, paymentProviders } = config;
+  if (environment !== "development" || paymentProviders.simulatedUrl || !database?.embedded || only !== undefined)
+    return undefined;
+  const provider = await startDemoProvider({ dataDir, secret: loadSecrets(dataDir).demoSecret });
+  parts.push(provider);
+  return provider;
 }
 
 /** In development, with the demonstration in the books: who can sign in, tokens that are ready and things to try. */

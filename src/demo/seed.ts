@@ -4,6 +4,7 @@ import type { KeyProvider } from "../crypto/keys.ts";
 import type { Passwords } from "../identity/passwords.ts";
 import { seededRandom } from "../random.ts";
 import { addPerson } from "../tenants/people.ts";
+import { setUpDemoProvider } from "./payment_provider.ts";
 import { type DemoPerson, demoOperator, demoPassword, demoPeople, demoTenant, demoWallets } from "./people.ts";
 import { type StoryAccount, type StoryTransaction, storyAccounts, tellStory } from "./story.ts";
 
@@ -47,6 +48,7 @@ export async function seedDemo({ ownerUrl, say, ...tools }: SeedOptions): Promis
     const story = tellStory(new Date(), seededRandom(1));
     await postStory(client, story, ids);
     await takeOneBack(client);
+    await setUpDemoProvider(client, { tenantId, keys: tools.keys, secret: tools.secret, accounts: ids });
     await client.query("commit");
     say(`Made the tenant ${demoTenant}: ${ids.size} accounts, ${story.length} transactions.`);
   } finally {

@@ -24,6 +24,7 @@ export interface StoryTransaction {
 export const storyAccounts: StoryAccount[] = [
   { code: "assets:bank", name: "Bank account", type: "asset" },
   { code: "assets:card clearing", name: "Card payments on their way", type: "asset" },
+  { code: "assets:simulated provider", name: "Money with the simulated provider", type: "asset" },
   ...demoWallets.map(({ name, userId }) => ({
     code: walletOf(name),
     name: `Wallet of ${name}`,
@@ -32,6 +33,7 @@ export const storyAccounts: StoryAccount[] = [
     // A wallet cannot be overdrawn.
     minimumBalance: "0",
   })),
+  { code: "liabilities:suspense", name: "Money of which nobody knows yet what it is for", type: "liability" },
   { code: "liabilities:merchants", name: "Owed to merchants", type: "liability" },
   { code: "liabilities:vat", name: "VAT to pay", type: "liability" },
   { code: "equity:capital", name: "Capital", type: "equity" },

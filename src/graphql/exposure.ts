@@ -44,9 +44,13 @@ export const ExposurePlugin: GraphileConfig.Plugin = {
         override: {
           provides: ["no-row-arguments"],
           after: ["override"],
-          // A function of a row is a field of its type, never a query of its own that takes a row.
-          callback: (behavior, { parameters, isMutation }) =>
-            parameters?.[0]?.codec.attributes && !isMutation ? [behavior, "-queryField"] : behavior,
+          // A function of a row is a field of its type, never a query of its own that takes a row. What is made to
+          // be sent, `payment_input` and the like, is no row.
+          callback: (behavior, { parameters, isMutation }) => {
+            const codec = parameters?.[0]?.codec;
+            const isOfRow = codec?.attributes !== undefined && !/input$/i.test(codec.name);
+            return isOfRow && !isMutation ? [behavior, "-queryField"] : behavior;
+          },
         },
       },
       pgCodecRelation: {

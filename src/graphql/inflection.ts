@@ -56,4 +56,14 @@ function isInputCodec(codec: { name: string }): boolean {
 }
 
 /** Tables that share their name with an input type. */
-const namesTaken = new Set(["FeeSchedule", "FeeTier", "Merchant", "Payment", "Posting", "SplitShare", "Transaction"]);
+const namesTaken = new Set([
+  "FeeSchedule",
+  "FeeTier",
+  "Holiday",
+  "Merchant",
+  "Payment",
+  "Plan",
+  "Posting",
+  "SplitShare",
+  "Transaction",
+]);

@@ -109,7 +109,7 @@ function planPosting(build: GraphileBuild.Build): Plan {
 
 const aloneSql = `
   select ${postedColumns}
-  from (select (app_public.post_transaction($1)).*) r`;
+  from app_public.post_transaction($1) r`;
 
 /** Together with others; alone for who has no session of a member, whom the database itself turns away or checks. */
 async function post(

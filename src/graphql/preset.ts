@@ -31,6 +31,7 @@ import type { RefusalCatalog } from "./refusals.ts";
 import { type ReportRefusalsOptions, reportRefusals } from "./report_refusals.ts";
 import { ResultRelationsPlugin } from "./results.ts";
 import { StrictNumbersPlugin } from "./scalars.ts";
+import { SchedulesPlugin } from "./schedules.ts";
 import { StatementsPlugin } from "./statements.ts";
 import { SubscriptionsPlugin } from "./subscriptions.ts";
 import { WebhooksPlugin } from "./webhooks.ts";
@@ -80,6 +81,7 @@ export const schemaPreset: GraphileConfig.Preset = {
     CounterpartiesPlugin,
     CustomerDetailsPlugin,
     KycEvidencePlugin,
+    SchedulesPlugin,
     StatementsPlugin,
     NotificationsPlugin,
     PaymentProvidersPlugin,

@@ -70,7 +70,8 @@ export async function makePayment(
       providerReference ?? null,
     ]);
   await owner.query(
-    "update app_public.clearing_items set expected_at = now() - make_interval(days => $3) where tenant_id = $1 and payment_id = $2",
+    `update app_public.clearing_items set expected_at = now() - make_interval(days => $3)
+     where tenant_id = $1 and payment_id = $2`,
     [books.tenantId, id, daysAgo],
   );
   return { id, amount, kind };
@@ -179,7 +180,8 @@ export async function breaksOf(
 ): Promise<Break[]> {
   const { rows } = await owner.query<Break>(
     `select b.kind, b.amount::text, b.flow, b.payment_id as payment,
-       coalesce(e.end_to_end_id, e.reference, e.entry_key) as reference, b.age, b.proposed_match_id is not null as proposed
+       coalesce(e.end_to_end_id, e.reference, e.entry_key) as reference, b.age,
+       b.proposed_match_id is not null as proposed
      from app_private.reconciliation_breaks($1, $2) b
      left join app_public.statement_entries e on e.tenant_id = $1 and e.id = b.entry_id
      order by b.kind, b.amount`,

@@ -26,7 +26,7 @@ Examples:
   $ npx tallystick statement import 2026-11-20.xml --tenant home --provider bank
   $ npx tallystick statement import november.csv --tenant home --provider bank --format csv
 
-Formats: camt (ISO 20022 camt.053), csv (see docs/how-to/reconcile_statements.md), report (of the simulated
+Formats: camt (ISO 20022 camt.053), csv (see docs/how-to/reconcile-statements.md), report (of the simulated
 provider). Each statement must begin with the balance that the last one ended with, and come to its closing
 balance. The file is imported whole or not at all, and the same file again does nothing.
 Exit status: 0 imported, or known already; 1 refused or failed; 2 wrong arguments.`;

@@ -133,6 +133,21 @@ test("the number of an account is stored encrypted for its counterparty, and mus
   expect(text).not.toContain("BUKB");
 });
 
+test("what belongs to a payment is resolved by it alone, also where requests are posted together", async () => {
+  const id = await createPayment({ kind: "PAY_OUT", accountId: books.wallet, amount: "9" });
+  const { payment } = await api.get("query ($id: UUID!) { payment(id: $id) { pendingTransactionId } }", { id });
+  const pendingId: string = payment.pendingTransactionId;
+  const detail = { transactionId: pendingId, paymentId: id };
+  const variables = { transaction: { kind: "VOID_PENDING", pendingId } };
+  const others = Array.from({ length: 8 }, () => api.ask(postMutation, transfer(books.cash, books.sales, "1")));
+  const [refused, ...posted] = await Promise.all([api.ask(postMutation, variables), ...others]);
+  expect(refused?.errors[0]?.extensions).toMatchObject({ code: "LG610", detail });
+  expect(posted.flatMap(({ errors }) => errors)).toEqual([]);
+  const directly =
+    "mutation ($id: UUID!) { voidPendingTransaction(input: { pendingId: $id }) { result { isReplayed } } }";
+  expect(await codes(directly, { id: pendingId })).toEqual(["LG610"]);
+});
+
 describe("a customer", () => {
   test("pays from their own accounts, and sees no payment but theirs", async () => {
     const id = await createPayment({ kind: "PAY_OUT", accountId: books.wallet, amount: "5" }, customer);

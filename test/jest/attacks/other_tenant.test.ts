@@ -13,7 +13,11 @@ import {
   isListType,
   isNonNullType,
 } from "graphql";
+import { workerPool } from "../../support/jobs.ts";
+import type { Queryable } from "../../support/ledger.ts";
 import { makeProvider } from "../../support/payments.ts";
+import { csvOf, importFile, makePayment, matchAll } from "../../support/reconciliation.ts";
+import { actAs, staff } from "../../support/session.ts";
 import { bootApi, type Caller, postMutation, transfer } from "../api/_api.ts";
 
 /*
@@ -27,6 +31,36 @@ const attacker = { tenant: otherBooks.tenant } as const;
 const schema = buildClientSchema(await api.get(getIntrospectionQuery()));
 const ids = new Map<string, string>();
 const nodeIds: string[] = [];
+
+/** A row of each kind by which payments are charged, and of each that has to do with vouchers. */
+async function makeCharges(client: Queryable): Promise<void> {
+  await actAs(client, { tenantId: books.tenant, role: "admin", userId: staff });
+  const make = async (kind: string, text: string, values: unknown[]): Promise<string> => {
+    const { rows } = await client.query<{ id: string }>(text, values);
+    ids.set(kind, rows[0]?.id ?? "");
+    return rows[0]?.id ?? "";
+  };
+  const schedule = { code: "secret", payment_kind: "transfer", currency: "USD", method: "fixed", fixed_amount: 1 };
+  await make(
+    "schedule",
+    "select id from app_public.set_fee_schedule(jsonb_populate_record(null::app_public.fee_schedule_input, $1))",
+    [JSON.stringify({ ...schedule, bearer: "payer", beneficiary_account_id: books.sales })],
+  );
+  await make(
+    "split",
+    `select id from app_public.set_split_rule('secret', 'USD',
+       array[row($1::uuid, null, null)::app_public.split_share_input])`,
+    [books.sales],
+  );
+  const campaign = await make(
+    "campaign",
+    `select id from app_public.create_voucher_campaign('secret', 'Secret', $1, (
+       select id from app_public.open_account(code => 'debts', name => 'x', type => 'liability', currency => 'USD')), $2)`,
+    [books.cash, books.sales],
+  );
+  const issue = await make("issue", "select issue_id as id from app_public.issue_vouchers($1, 1, 1)", [campaign]);
+  await make("voucher", "select id from app_public.vouchers where issue_id = $1", [issue]);
+}
 
 beforeAll(async () => {
   const post = async (more: object): Promise<string> => {
@@ -69,6 +103,31 @@ beforeAll(async () => {
     { payment: { kind: "TRANSFER", accountId: books.cash, toAccountId: books.wallet, amount: "1" } },
   );
   ids.set("payment", paid.createPayment.payment.id);
+  const standing = await api.get(
+    `mutation ($schedule: ScheduleInput!, $plan: PlanInput!) {
+      calendar: createHolidayCalendar(input: { code: "secret", name: "Secret" }) { holidayCalendar { id } }
+      schedule: schedulePayment(input: { schedule: $schedule }) { paymentSchedule { id } }
+      plan: createPlan(input: { plan: $plan }) { plan { id } }
+    }`,
+    {
+      schedule: {
+        kind: "TRANSFER",
+        accountId: books.cash,
+        toAccountId: books.wallet,
+        amount: "1",
+        timeZone: "UTC",
+        startsAt: new Date(Date.now() + 86_400_000),
+      },
+      plan: { code: "secret", name: "Secret", price: "1", intervalUnit: "MONTH", merchantAccountId: books.sales },
+    },
+  );
+  const { subscribe } = await api.get(
+    `mutation ($plan: UUID!, $account: UUID!) {
+      subscribe(input: { planId: $plan, accountId: $account }) { planSubscription { id } } }`,
+    { plan: standing.plan.plan.id, account: books.cash },
+  );
+  ids.set("calendar", standing.calendar.holidayCalendar.id).set("schedule", standing.schedule.paymentSchedule.id);
+  ids.set("plan", standing.plan.plan.id).set("subscription", subscribe.planSubscription.id);
   await api.db.withClient("owner", async (client) => {
     for (const { tenant } of [books, otherBooks]) await makeProvider(client, tenant);
     const { rows } = await client.query<{ id: string }>(
@@ -87,7 +146,9 @@ beforeAll(async () => {
       [books.tenant],
     );
     ids.set("letter", settlement.rows[0]?.letter ?? "").set("rule", settlement.rows[0]?.rule ?? "");
+    await makeCharges(client);
   });
+  await addReconciliation();
   ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
     accounts { nodes { nodeId } } transactions { nodes { nodeId postings { nodes { nodeId } } } }
@@ -96,6 +157,28 @@ beforeAll(async () => {
   for (const { nodes } of [accounts, transactions, accountSets, transactionProposals] as { nodes: Node[] }[])
     for (const node of nodes) nodeIds.push(node.nodeId, ...(node.postings?.nodes ?? []).map((one) => one.nodeId));
 });
+
+/** A statement of these books with an entry that a person may match to a payment. */
+async function addReconciliation(): Promise<void> {
+  const owner = api.db.pool("owner");
+  const { clearing, suspense } = await makeProvider(owner, books.tenant, { code: "told" });
+  const reconciled = { tenantId: books.tenant, account: books.wallet, clearing, suspense, expense: books.cash };
+  await makePayment(owner, reconciled, { amount: 321, provider: "told" });
+  const worker = workerPool(api.db);
+  await importFile(worker, reconciled, csvOf([{ amount: 321 }]), { providerCode: "told" });
+  await matchAll(worker, reconciled);
+  const { rows } = await owner.query<{ entry_id: string; item_id: string; match_id: string; statement_id: string }>(
+    `select l.entry_id, l.item_id, l.match_id, e.statement_id
+     from app_public.reconciliation_match_lines l
+     join app_public.statement_entries e on e.tenant_id = l.tenant_id and e.id = l.entry_id
+     where l.tenant_id = $1`,
+    [books.tenant],
+  );
+  const [row] = rows;
+  if (!row) throw new Error("Nothing was proposed.");
+  ids.set("entry", row.entry_id).set("item", row.item_id);
+  ids.set("match", row.match_id).set("statement", row.statement_id);
+}
 
 /** Where an id can be put: the path of an argument, such as ["input", "transaction", "pendingId"]. */
 function idPaths(type: GraphQLInputType, path: string[]): string[][] {
@@ -108,7 +191,10 @@ function idPaths(type: GraphQLInputType, path: string[]): string[][] {
 
 /** The least value of a type, with `id` at a path and `own`, an account of the caller, wherever else one is needed. */
 function valueWith(type: GraphQLInputType, path: string[] | undefined, id: string, own: string): unknown {
-  if (isNonNullType(type)) return valueWith(type.ofType, path, id, own) ?? leastScalar(getNamedType(type).name, own);
+  if (isNonNullType(type)) {
+    const least = isListType(type.ofType) ? [] : leastScalar(getNamedType(type).name, own);
+    return valueWith(type.ofType, path, id, own) ?? least;
+  }
   // Two, because a transaction with one posting is refused before anybody looks at its account.
   if (isListType(type)) return path && [1, 2].map(() => valueWith(type.ofType, path, id, own));
   const named = getNamedType(type);
@@ -117,6 +203,7 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
   if (!isInputObjectType(named)) return undefined;
   if (named.name === "PostingInput") return { accountId: path ? id : own, direction: "DEBIT", amount: "1" };
   if (named.name === "PaymentInput") return paymentWith(path?.[0], id, own);
+  if (named.name === "ScheduleInput") return scheduleWith(path?.[0], id, own);
   if (named.name === "ConditionInput") return { accountId: id, minimumAvailable: "99999999" };
   const entries = Object.values(named.getFields()).map((field: GraphQLInputField) => {
     const isOnPath = path?.[0] === field.name;
@@ -129,6 +216,16 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
     return [field.name, isBesideConditions ? balanced(own) : undefined];
   });
   return Object.fromEntries(entries);
+}
+
+/** A schedule of the kind that takes `id` in this field. */
+function scheduleWith(field: string | undefined, id: string, own: string): object {
+  const times = { timeZone: "UTC", startsAt: "2030-01-01T00:00:00Z" };
+  if (field !== "holidayCalendarId") return { ...paymentWith(field, id, own), ...times };
+  // What is looked at before the calendar is in order: the caller has an account to pay to.
+  const toAccountId = own === books.cash ? books.wallet : otherBooks.wallet;
+  const calendar = { holidayCalendarId: id, holidayPolicy: "SKIP" };
+  return { kind: "TRANSFER", accountId: own, toAccountId, amount: "1", ...calendar, ...times };
 }
 
 /** A payment of the kind that takes `id` in this field. */
@@ -319,6 +416,18 @@ test("the same questions tell an admin of these books what there is", async () =
       "openAccount input.ownerId",
       "revokeMemberSessions input.userId",
       "revokeSession input.id",
+      // The least input has not the shape of a campaign, a fee, a merchant or a split.
+      "createVoucherCampaign input.breakageAccountId",
+      "createVoucherCampaign input.fundingAccountId",
+      "createVoucherCampaign input.liabilityAccountId",
+      "setFeeSchedule input.schedule.accountSetId",
+      "setFeeSchedule input.schedule.bearerAccountId",
+      "setFeeSchedule input.schedule.beneficiaryAccountId",
+      "setFeeSchedule input.schedule.vatAccountId",
+      "setMerchant input.merchant.accountId",
+      "setMerchant input.merchant.counterpartyId",
+      "setSplitRule input.accountId",
+      "setSplitRule input.shares.accountId",
     ].sort(),
   );
-});
+}, 240_000);

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
+import { settingNames } from "../../../src/config.ts";
 import { readExamples } from "../../support/examples.ts";
 import { runDueJobs, workerPool } from "../../support/jobs.ts";
 import { makeProvider } from "../../support/payments.ts";
 import { readProjectFile } from "../../support/project_files.ts";
 import { relayAll } from "../../support/relay.ts";
-import { settingNames } from "../../../src/config.ts";
 import { bootApi, type Caller, postMutation, transfer } from "../api/_api.ts";
 
 /** Runs the examples of docs/how-to/notify-customers.md in order, each as the one that its first line names. */
@@ -20,7 +20,8 @@ beforeAll(async () => {
   await makeProvider(owner, books.tenant);
   await api.get(postMutation, transfer(books.cash, books.wallet, "5000"));
   await owner.query(
-    `select app_private.insert_payment(app_private.system_actor($1), jsonb_populate_record(null::app_public.payment_input, $2))`,
+    `select app_private.insert_payment(
+       app_private.system_actor($1), jsonb_populate_record(null::app_public.payment_input, $2))`,
     [books.tenant, { kind: "transfer", account_id: books.wallet, to_account_id: books.sales, amount: 1234 }],
   );
   await relayAll(api.db.pool("worker"));
@@ -51,7 +52,9 @@ test("they say what the page says", () => {
   expect(all.unreadNotificationCount).toBe(1);
   expect(all.ownNotifications.nodes).toMatchObject([{ kind: "payment.settled", subject: "Payment made" }]);
   expect(all.markNotificationsRead).toEqual({ count: 1 });
-  expect(all.receipts.nodes).toMatchObject([{ number: null, payment: { amountFormatted: "12.34", currencyCode: "USD" } }]);
+  expect(all.receipts.nodes).toMatchObject([
+    { number: null, payment: { amountFormatted: "12.34", currencyCode: "USD" } },
+  ]);
   expect(all.receipts.nodes[0].pdfSha256).toMatch(/^[0-9a-f]{64}$/);
 });
 

@@ -54,7 +54,8 @@ test("the settings and the routes", async () => {
 
 test("a payment that fails for good, its attempts and its dead letter", async () => {
   const { createPayment } = await api.get(
-    `mutation ($payment: PaymentInput!) { createPayment(input: { payment: $payment }) { payment { id providerCode } } }`,
+    `mutation ($payment: PaymentInput!) {
+      createPayment(input: { payment: $payment }) { payment { id providerCode } } }`,
     { payment: { kind: "PAY_IN", accountId: api.books.wallet, amount: "100" } },
   );
   expect(createPayment.payment.providerCode).toBe("bank");

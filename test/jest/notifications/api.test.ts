@@ -115,7 +115,8 @@ describe("words", () => {
 
 describe("what people want", () => {
   const profile = `mutation ($input: SetNotificationProfileInput!) {
-    setNotificationProfile(input: $input) { notificationProfile { language timeZone quietFrom quietTo digest attachReceipts } } }`;
+    setNotificationProfile(input: $input) {
+      notificationProfile { language timeZone quietFrom quietTo digest attachReceipts } } }`;
   const all = {
     language: "de-AT",
     timeZone: "Europe/Vienna",

@@ -468,9 +468,8 @@ describe("a digest", () => {
     const [mail, ...more] = mailsTo(world.ann.email);
     expect(more).toEqual([]);
     expect(mail?.email.subject).toBe("News from Acme & Sons");
-    expect(mail?.email.text).toMatch(
-      /- Payment made \(.+\): Your payment of \$12\.34 was made \(<i>first<\/i>\)\.[\s\S]+- Payment made \(.+\): .+ \(second\)\./,
-    );
+    expect(mail?.email.text).toMatch(/- Payment made \(.+\): Your payment of \$12\.34 was made \(<i>first<\/i>\)\./);
+    expect(mail?.email.text).toMatch(/- Payment made \(.+\): .+ \(second\)\./);
     expect(mail?.email.html).toContain("(&lt;i&gt;first&lt;&#x2F;i&gt;)");
     expect(await statuses(world.ann.userId)).not.toContain("payment.settled email queued");
   });
@@ -526,7 +525,8 @@ test("what cannot be rendered of the words of a tenant is told in those that com
 test("the words of the tenant are used, escaped, without a value that is not there", async () => {
   await owner.query(
     `insert into app_public.notification_templates (tenant_id, kind, channel, language, subject, body)
-     values ($1, 'payment.settled', 'email', 'en', 'Paid {{reference}}', '<p title="{{reference}}">{{description}}!</p>')`,
+     values ($1, 'payment.settled', 'email', 'en', 'Paid {{reference}}',
+       '<p title="{{reference}}">{{description}}!</p>')`,
     [world.tenantId],
   );
   const reference = `"><script>alert(1)</script>`;

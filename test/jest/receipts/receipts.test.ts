@@ -74,8 +74,7 @@ describe("the PDF", () => {
       { kind: "vat", name: "Commission", amount: "19", rate: "19.25" },
     ];
     const text = textOf((await renderReceipt({ ...receipt, facts: { ...facts, charges } })).bytes);
-    for (const part of ["Commission", "0.99 EUR", "VAT 19.25 %", "0.19 EUR"])
-      expect(text).toContain(part);
+    for (const part of ["Commission", "0.99 EUR", "VAT 19.25 %", "0.19 EUR"]) expect(text).toContain(part);
   });
 
   test("has the same bytes for the same receipt, for ever", async () => {
@@ -296,7 +295,8 @@ describe("a receipt", () => {
   test("is there only once its payment has settled", async () => {
     const { rows } = await owner
       .query<{ id: string }>(
-        `insert into app_public.payments (tenant_id, kind, debit_account_id, credit_account_id, currency, amount, move_number)
+        `insert into app_public.payments
+           (tenant_id, kind, debit_account_id, credit_account_id, currency, amount, move_number)
        values ($1, 'transfer', $2, $3, 'USD', 5, 1) returning id`,
         [world.tenantId, world.ann.accountId, world.bob.accountId],
       )

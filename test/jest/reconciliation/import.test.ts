@@ -185,7 +185,8 @@ describe("accounts", () => {
   test("two providers do not share one", async () => {
     await makeProvider(owner, books.tenantId, { code: "second" });
     await owner.query(
-      "update app_public.payment_provider_accounts set clearing_account_id = $2 where tenant_id = $1 and provider_code = 'second'",
+      `update app_public.payment_provider_accounts set clearing_account_id = $2
+       where tenant_id = $1 and provider_code = 'second'`,
       [books.tenantId, books.clearing],
     );
     await importFile(worker, books, csvOf([{ amount: 1 }]));

@@ -17,7 +17,8 @@ beforeEach(async () => {
   await worker.query("select graphile_worker.complete_jobs(array_agg(id)) from graphile_worker.jobs");
   books = await makeSettlementBooks(owner, ["bank", "other"]);
   await owner.query(
-    `insert into app_public.settlement_settings (tenant_id, provider_code, failure_threshold, open_seconds, probe_seconds)
+    `insert into app_public.settlement_settings
+       (tenant_id, provider_code, failure_threshold, open_seconds, probe_seconds)
      values ($1, 'bank', 3, 2, 2)`,
     [books.tenantId],
   );

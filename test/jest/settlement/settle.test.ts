@@ -50,7 +50,8 @@ async function settle(faults: Fault[], rounds: number, options: PaymentOptions =
 
 const wait = async (): Promise<number> => {
   const { rows } = await owner.query<{ wait: number }>(
-    "select extract(epoch from next_at - answered_at)::float as wait from app_public.payment_attempts where tenant_id = $1 order by number desc",
+    `select extract(epoch from next_at - answered_at)::float as wait from app_public.payment_attempts
+     where tenant_id = $1 order by number desc`,
     [books.tenantId],
   );
   return rows[0]?.wait ?? Number.NaN;
@@ -147,6 +148,15 @@ describe("an outcome that is unknown", () => {
     expect(await queuedJobs(worker)).toEqual([]);
   });
 
+  test("keeps the payment with its provider, even once that has never heard of it and is not to be reached", async () => {
+    await addRule("other");
+    const id = await settle(["lost"], 2);
+    bank().outage = "unavailable";
+    await run(3);
+    expect(await standing(owner, id)).toMatch(/^submitted: bank abandoned(, bank failed)+$/);
+    expect(other().calls).toEqual([]);
+  });
+
   test("of a payment that was taken and is now unheard of is left to people", async () => {
     bank().answer = () => ({ state: "submitted" });
     const id = await settle([], 1);
@@ -225,6 +235,63 @@ describe("a refusal", () => {
   test("is what the default of its kind of provider says, unless the tenant says otherwise", async () => {
     const id = await settle([{ outcome: "rejected", code: "duplicate_reference" }], 1);
     expect(await standing(owner, id)).toBe("submitted: bank unknown");
+  });
+});
+
+describe("a payment that is to be cancelled", () => {
+  async function cancel({ tenantId, paymentId }: PaymentId): Promise<void> {
+    await owner.query(
+      `select app_private.request_cancellation(
+         app_private.system_actor($1), app_private.lock_payment($1, $2))`,
+      [tenantId, paymentId],
+    );
+  }
+
+  test("is cancelled by its provider, if it still can be", async () => {
+    bank().answer = () => ({ state: "submitted" });
+    const id = await settle([], 1);
+    await cancel(id);
+    await run();
+    expect(bank().calls).toEqual(["submit", "cancel"]);
+    expect(await standing(owner, id)).toBe("cancelled: bank failed");
+  });
+
+  test("settles if its provider has settled it by then", async () => {
+    const id = await settle(["taken"], 1);
+    await cancel(id);
+    await run();
+    expect(bank().calls).toEqual(["submit", "cancel"]);
+    expect(await standing(owner, id)).toBe("settled: bank settled");
+  });
+
+  test("is not handed over again where its provider has never heard of it", async () => {
+    const id = await settle(["lost"], 1);
+    await cancel(id);
+    await run(2);
+    expect(bank().calls).toEqual(["submit", "cancel", "status"]);
+    expect(await standing(owner, id)).toBe("cancelled: bank abandoned");
+  });
+
+  test("is cancelled at once where no provider has it", async () => {
+    const id = await settle(["unavailable"], 1);
+    await cancel(id);
+    expect(await standing(owner, id)).toBe("cancelled: bank failed");
+    await run(2);
+    expect(bank().calls).toEqual(["submit"]);
+  });
+});
+
+describe("books that are suspended", () => {
+  test("begin nothing new, and finish what was begun", async () => {
+    const begun = await settle(["taken"], 1);
+    await owner.query("update app_public.tenants set status = 'suspended' where id = $1", [books.tenantId]);
+    const waiting = await addPayment(owner, books);
+    await run(2);
+    expect(await standing(owner, waiting)).toBe("reserved");
+    expect(await standing(owner, begun)).toBe("settled: bank settled");
+    await owner.query("update app_public.tenants set status = 'active' where id = $1", [books.tenantId]);
+    await run(2);
+    expect(await standing(owner, waiting)).toBe("settled: bank settled");
   });
 });
 

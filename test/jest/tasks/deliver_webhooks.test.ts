@@ -31,6 +31,10 @@ beforeEach(async () => {
   receiver.connections = 0;
   receiver.answerWith(204);
   await worker.query("select graphile_worker.complete_jobs(array_agg(id)) from graphile_worker.jobs");
+  // Those of other tests hear of nothing any more.
+  await owner.query(
+    "update app_public.webhook_endpoints set status = 'archived', disabled_because = null, disabled_at = null",
+  );
   tenantId = await openTenant(owner);
 });
 

@@ -264,6 +264,12 @@ test("old events are removed from the beginning, in batches, but none that an en
     "update app_public.events set created_at = now() - interval '8 days' where tenant_id = $1 and number <= 8",
     [tenantId],
   );
+  // Notifications have read all of it.
+  await owner.query(
+    `insert into app_private.notification_cursors (tenant_id, number) values ($1, 10)
+     on conflict (tenant_id) do update set number = excluded.number`,
+    [tenantId],
+  );
   const prune = async (batch: number): Promise<number[]> => {
     await relay.query("select app_private.prune_events(7, $1)", [batch]);
     return (await stream(tenantId)).map(({ number }) => Number(number));

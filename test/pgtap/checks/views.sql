@@ -87,6 +87,33 @@ begin
 end
 $$;
 
+-- A statement of two entries, of which one matches a payment and the other nothing.
+create function pg_temp.make_reconciliation(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_actor constant app_private.actor := app_private.system_actor(v_tenant);
+  v_payment app_public.payments;
+  v_statement_id uuid;
+begin
+  perform tests.make_provider(slug, 'told');
+  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'sales', 70, provider_code => 'told'));
+  perform app_private.submit_payment(v_actor, v_tenant, v_payment.id);
+  perform app_private.settle_payment(v_actor, v_tenant, v_payment.id);
+  select b.statement_id into v_statement_id
+  from app_private.begin_statement(v_tenant, 'told', 'EUR', 'S1', sha256('S1'), 1) b;
+  perform app_private.add_statement_entries(v_tenant, v_statement_id, 'told', 'EUR', jsonb_build_array(
+    jsonb_build_object('entryId', 'a', 'ordinal', 1, 'flow', 'in', 'amount', 70, 'bookedAt', now(),
+      'endToEndId', v_payment.id),
+    jsonb_build_object('entryId', 'b', 'ordinal', 2, 'flow', 'in', 'amount', 30, 'bookedAt', now())));
+  perform app_private.complete_statement(v_tenant, v_statement_id, 'told', 'EUR', jsonb_build_object(
+    'reference', 'S1', 'format', 'csv', 'filePosition', 1, 'fileHash', encode(sha256('S1'), 'hex')));
+  perform app_private.collect_clearing_items(v_tenant, 'told', 'EUR');
+  perform app_private.find_matches(v_tenant, 'told', 'EUR');
+  perform app_private.confirm_found_matches(v_tenant, 'told', 'EUR');
+  perform app_private.place_entries(v_tenant, 'told', 'EUR');
+end
+$$;
+
 -- A payment that settled at the second attempt.
 create function pg_temp.make_settlement(slug text) returns void language plpgsql as $$
 declare
@@ -96,8 +123,6 @@ begin
   perform tests.make_provider(slug, 'settler');
   v_payment := app_private.insert_payment(
     v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'settler'));
-  v_payment := app_private.insert_payment(
-    v_actor, tests.payment(slug, 'pay_in', 'ann', 50, provider_code => 'bank'));
   perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
   perform app_private.record_settlement_error(v_payment.tenant_id, v_payment.id, 1, 1, 'unavailable');
   update app_public.payment_attempts set next_at = null where payment_id = v_payment.id;
@@ -124,6 +149,32 @@ begin
   update app_public.merchants set settled_through = settled_through - 1, hold_days = -3 where id = v_id;
   perform set_config('session_replication_role', 'origin', true);
   perform app_private.settle_merchant(v_tenant, v_id);
+end
+$$;
+
+-- Numbered receipts of what has settled.
+create function pg_temp.make_receipts(slug text) returns void language sql as $$
+  insert into app_public.notification_settings (tenant_id, receipts_numbered) values (tests.tenant(slug), true);
+  select app_private.issue_receipt(p.tenant_id, p.id, null)
+  from app_public.payments p
+  where p.tenant_id = tests.tenant(slug) and p.status in ('settled', 'returned');
+$$;
+
+-- A schedule that has paid and one that will, a subscription that is paid for.
+create function pg_temp.make_standing(slug text) returns void language plpgsql as $$
+declare
+  v_tenant constant integer := tests.tenant(slug);
+  v_id uuid;
+begin
+  perform tests.become('accountant', v_tenant, tests.user_id('abe'));
+  perform app_public.schedule_payment(row('transfer', tests.account(slug, 'wallet'), tests.account(slug, 'sales'), 3,
+    null, null, null, null, null, null, null, 'UTC', now() + interval '1 day', null, null, null, null, null, null));
+  v_id := (app_public.schedule_payment(row('transfer', tests.account(slug, 'wallet'), tests.account(slug, 'sales'), 3,
+    null, null, null, null, null, null, null, 'UTC', now(), null, null, null, null, null, null))).id;
+  perform app_public.subscribe((app_public.create_plan(row('gold', 'Gold', 7, 'month', null, null, null, null, null,
+    null, null, tests.account(slug, 'sales')))).id, tests.account(slug, 'wallet'));
+  perform tests.become_superuser();
+  perform app_private.execute_schedule(v_tenant, v_id);
 end
 $$;
 
@@ -165,6 +216,9 @@ begin
   perform tests.as_tenant(tests.tenant(slug), $q$select app_hidden.create_webhook_endpoint(
     uuidv7(), uuidv7(), tests.ciphertext(), 'https://example.com/', '{payment.*}')::text$q$);
   perform pg_temp.make_settlement(slug);
+  perform pg_temp.make_standing(slug);
+  perform pg_temp.make_reconciliation(slug);
+  perform pg_temp.make_receipts(slug);
   perform pg_temp.make_merchant(slug);
   perform app_private.velocity_ceilings(
     tests.tenant(slug), array[tests.account(slug, 'ann'), tests.account(slug, 'bob')], now());
@@ -179,6 +233,30 @@ select app_private.record_anchors(
 -- a is an id of the account ann, c of cash; t of the first transaction of ann; p of a pending one.
 create temp table breakage (name text, statements text) on commit drop;
 insert into breakage values
+  ('schedule_occurrences_that_differ',
+    'update payment_schedules set amount = 4 where tenant_id = :tenant and status = ''ended'''),
+  ('schedule_occurrences_that_differ',
+    'update schedule_occurrences set number = 9 where tenant_id = :tenant and status = ''planned'''),
+  ('schedules_past_their_end',
+    'update payment_schedules set next_due_at = now() where tenant_id = :tenant and status = ''active'''),
+  ('schedules_past_their_end',
+    'update payment_schedules set status = ''active'', ended_at = null where tenant_id = :tenant and status = ''ended'''),
+  ('schedules_past_their_end',
+    'update schedule_occurrences set updated_at = now() + interval ''1 hour'' where tenant_id = :tenant
+      and status = ''executed'''),
+  ('subscription_invoices_that_differ', 'update subscription_invoices set amount = 8 where tenant_id = :tenant'),
+  ('subscription_invoices_that_differ',
+    'update subscription_invoice_lines set amount = 8 where tenant_id = :tenant'),
+  ('subscription_invoices_that_differ', 'delete from subscription_charges where tenant_id = :tenant'),
+  ('subscription_invoices_that_differ',
+    'update payments p set status = ''failed'' from subscription_invoices i
+      where i.tenant_id = :tenant and p.tenant_id = i.tenant_id and p.id = i.payment_id'),
+  ('subscriptions_that_differ', 'update subscriptions set status = ''paused'' where tenant_id = :tenant'),
+  ('subscriptions_that_differ', 'delete from subscription_invoices where tenant_id = :tenant'),
+  ('subscriptions_that_differ',
+    'update subscription_invoices set status = ''open'', paid_at = null where tenant_id = :tenant;
+      update subscriptions set status = ''cancelled'' where tenant_id = :tenant;
+      update subscription_moves set to_status = ''cancelled'' where tenant_id = :tenant'),
   ('unbalanced_transactions',
     'update postings set posted_amount = posted_amount + 1 where account_id = :a and version = 1'),
   ('transactions_with_too_few_postings', 'delete from postings where account_id = :a and version = 1'),
@@ -309,7 +387,8 @@ insert into breakage values
       where p.tenant_id = :tenant and p.provider_code = ''other'' and m.tenant_id = p.tenant_id
         and m.payment_id = p.id and m.number = 2'),
   ('payments_without_approval', 'delete from payment_decisions where tenant_id = :tenant'),
-  ('payments_without_approval', 'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
+  ('payments_without_approval',
+    'update payment_decisions set is_approved = false, reason = ''x'' where tenant_id = :tenant'),
   ('payments_without_approval', 'update payments set needs_approval = false where tenant_id = :tenant'),
   ('refunds_over_their_payment', 'update payments set amount = 15 where tenant_id = :tenant and kind = ''refund'''),
   ('refunds_over_their_payment',
@@ -321,9 +400,6 @@ insert into breakage values
       min_effective_at, max_effective_at, debits, credits)
       values (:tenant, 0, 0, false, :a, 0, now(), now(), 1, 0)'),
   ('payments_without_a_job',
-    'delete from graphile_worker._private_jobs;
-      update payments set status = ''submitted'', settlement_transaction_id = null
-      where tenant_id = :tenant and status = ''settled'''),
     'delete from graphile_worker._private_jobs where key like ''payment:'' || :tenant || '':%'';
       update payments set status = ''submitted'', settlement_transaction_id = null, return_transaction_id = null
       where tenant_id = :tenant and pending_transaction_id is not null'),
@@ -334,8 +410,6 @@ insert into breakage values
   ('payment_attempts_that_do_not_fit',
     'update payments set status = ''reserved'', settlement_transaction_id = null
       where tenant_id = :tenant and status = ''settled'''),
-    'update payments set status = ''reserved'', settlement_transaction_id = null, return_transaction_id = null
-      where tenant_id = :tenant and pending_transaction_id is not null'),
   ('audit_entries_without_partition',
     'insert into app_private.audit_entries (tenant_id, operation, at, table_name)
       values (:tenant, ''read'', ''2001-01-01Z'', ''accounts'')'),
@@ -349,9 +423,40 @@ insert into breakage values
   ('outbox_rows_left_behind',
     'insert into app_private.outbox (tenant_id, kind, subject_id, created_at)
       values (:tenant, ''payment.settled'', uuidv7(), now() - interval ''61 minutes'')'),
+  ('receipt_numbers_with_gaps', 'update receipts set number = 100 where tenant_id = :tenant and number = 2'),
+  ('receipt_numbers_with_gaps', 'update receipts set number = null where tenant_id = :tenant and number = 1'),
+  ('receipt_numbers_with_gaps',
+    'update app_private.receipt_counters set last_number = last_number + 1 where tenant_id = :tenant'),
+  ('receipts_that_do_not_fit',
+    'update receipts set facts = jsonb_set(facts, ''{amount}'', ''1'') where tenant_id = :tenant and number = 1'),
+  ('receipts_that_do_not_fit', 'update receipts set payment_id = uuidv7() where tenant_id = :tenant and number = 1'),
   ('bank_files_that_differ',
     'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
-      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''))'),
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, pg_catalog.sha256(''''))'),
+      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''::bytea))'),
+  ('clearing_accounts_that_differ',
+    'update clearing_items set amount = amount + 1 where tenant_id = :tenant and provider_code = ''told'''),
+  ('clearing_accounts_that_differ',
+    'update reconciled_accounts set closing_balance = closing_balance - 1 where tenant_id = :tenant'),
+  ('clearing_accounts_that_differ',
+    'delete from clearing_items where tenant_id = :tenant and provider_code = ''told'';
+      update entry_positions set matched_amount = matched_amount - 1, is_placed = false
+      where tenant_id = :tenant and matched_amount > 0'),
+  ('reconciled_amounts_that_differ',
+    'update entry_positions set suspense_amount = 29, matched_amount = 1
+      where tenant_id = :tenant and suspense_amount > 0'),
+  ('reconciled_amounts_that_differ', 'delete from reconciliation_match_lines where tenant_id = :tenant'),
+  ('reconciled_amounts_that_differ', 'update clearing_items set flow = ''out'' where tenant_id = :tenant'),
+  ('reconciled_amounts_that_differ', 'update suspense_moves set amount = amount + 1 where tenant_id = :tenant'),
+  ('statements_that_do_not_add_up', 'delete from statement_entries where tenant_id = :tenant and entry_key = ''b'''),
+  ('statements_that_do_not_add_up', 'update statements set opening_balance = 5 where tenant_id = :tenant'),
+  ('statements_that_do_not_add_up', 'update statements set closing_balance = 5 where tenant_id = :tenant'),
+  ('suspense_accounts_that_differ',
+    'update entry_positions set suspense_amount = suspense_amount - 1, matched_amount = matched_amount + 1
+      where tenant_id = :tenant and suspense_amount > 0'),
+  ('suspense_accounts_that_differ',
+    'update account_balances b set posted_debits = b.posted_debits + 1
+      from reconciled_accounts a where a.suspense_account_id = b.account_id and a.tenant_id = :tenant'),
   ('webhook_positions_out_of_range', 'update webhook_positions set number = number + 500 where tenant_id = :tenant');
 
 select plan((

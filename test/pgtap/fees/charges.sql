@@ -9,7 +9,8 @@ select tests.make_books('acme');
 select tests.make_provider('acme', 'bank');
 select tests.make_provider('acme', 'card');
 select tests.open_account('acme', a.code, a.type::app_public.account_type)
-from (values ('vat', 'liability'), ('promo', 'expense'), ('partner', 'liability'), ('agent', 'liability')) as a (code, type);
+from (values ('vat', 'liability'), ('promo', 'expense'), ('partner', 'liability'), ('agent',
+  'liability')) as a (code, type);
 update app_public.tenants set has_kyc_limits = false;
 
 create function pg_temp.ask(role text, statement text) returns text language plpgsql as $$
@@ -106,9 +107,11 @@ from (values
 
 -- The postings that a quote tells: account and signed amount, debits positive.
 create function pg_temp.quote(input app_public.payment_input) returns text language sql as $$
-  select string_agg(format('%s %s', a.code, case p.direction when 'debit' then p.amount::numeric else -p.amount end), ', '
+  select string_agg(format('%s %s', a.code, case p.direction when 'debit' then p.amount::numeric else -p.amount end),
+    ', '
     order by p.n)
-  from (select pg_temp.ask('teller', format('select app_public.quote_payment(%L)', input))::app_public.payment_quote as q) q
+  from (select pg_temp.ask('teller', format('select app_public.quote_payment(%L)',
+    input))::app_public.payment_quote as q) q
   cross join lateral unnest((q.q).postings) with ordinality as p (account_id, direction, amount, n)
   join app_public.accounts a on a.id = p.account_id
 $$;
@@ -166,7 +169,8 @@ from (values
     pg_temp.transfer(1000), 'ann 1000, bob -1000, promo 25, sales -25'),
   ('a commission goes to a partner', '[{"fixed_amount": 25, "beneficiary_account": "partner"}]',
     pg_temp.transfer(1000), 'ann 1025, bob -1000, partner -25'),
-  ('nobody is charged in favour of themselves', '[{"fixed_amount": 25, "bearer": "payee", "beneficiary_account": "bob"}]',
+  ('nobody is charged in favour of themselves',
+    '[{"fixed_amount": 25, "bearer": "payee", "beneficiary_account": "bob"}]',
     pg_temp.transfer(1000), 'ann 1000, bob -1000'),
   ('fees of two codes add up', '[{"fixed_amount": 25}, {"code": "tax", "fixed_amount": 5, "bearer": "payee"}]',
     pg_temp.transfer(1000), 'ann 1025, bob -995, sales -30'),
@@ -193,7 +197,8 @@ from (values
     "vat_jurisdiction": "DE", "vat_category": "standard", "vat_account": "vat"}]', pg_temp.transfer(1000),
     'ann 1298, bob -1000, sales -250, vat -48'),
   ('VAT of 50 at 19 %', '[{"fixed_amount": 50, "vat_treatment": "exclusive", "vat_jurisdiction": "DE",
-    "vat_category": "standard", "vat_account": "vat"}]', pg_temp.transfer(1000), 'ann 1060, bob -1000, sales -50, vat -10'),
+    "vat_category": "standard", "vat_account": "vat"}]', pg_temp.transfer(1000),
+    'ann 1060, bob -1000, sales -50, vat -10'),
   ('VAT is within the fee', '[{"fixed_amount": 119, "vat_treatment": "inclusive", "vat_jurisdiction": "DE",
     "vat_category": "standard", "vat_account": "vat", "bearer": "payee"}]', pg_temp.transfer(1000),
     'ann 1000, bob -881, sales -100, vat -19'),
@@ -214,7 +219,8 @@ select throws_ok(
 -- Account sets
 
 create temp table sets on commit drop as
-select pg_temp.ask('accountant', format('select (app_public.create_account_set(%L, ''x'')).id', s.code))::uuid as id, s.code
+select pg_temp.ask('accountant', format('select (app_public.create_account_set(%L, ''x'')).id', s.code))::uuid as id,
+  s.code
 from (values ('inner'), ('outer')) s (code);
 select pg_temp.ask('accountant', format('select (app_public.add_account_to_set(%L, %L)).id',
   (select id from sets where code = 'inner'), tests.account('acme', 'ann')));
@@ -223,7 +229,8 @@ select pg_temp.ask('accountant', format('select (app_public.add_set_to_set(%L, %
 select is(
   pg_temp.with(jsonb_build_array(
     '{"fixed_amount": 25}'::jsonb,
-    jsonb_build_object('fixed_amount', 1, 'bearer', w.bearer, 'account_set_id', (select id from sets where code = 'outer'))),
+    jsonb_build_object('fixed_amount', 1, 'bearer', w.bearer, 'account_set_id', (select id from sets
+      where code = 'outer'))),
     pg_temp.transfer(1000)),
   w.posted, w.what)
 from (values
@@ -238,7 +245,8 @@ create function pg_temp.split(shares text, account text default null) returns uu
   select pg_temp.ask('accountant', format(
     'select (app_public.set_split_rule(''shared'', ''EUR'', %L::app_public.split_share_input[], account_id => %L)).id',
     (select array_agg(row(tests.account('acme', (regexp_match(s.share, '^\w+'))[1]),
-      (regexp_match(s.share, ':(\d+)'))[1], (regexp_match(s.share, '=(\d+)'))[1])::app_public.split_share_input order by s.n)
+      (regexp_match(s.share, ':(\d+)'))[1], (regexp_match(s.share, '=(\d+)'))[1])::app_public.split_share_input
+        order by s.n)
       from regexp_split_to_table(shares, ' ') with ordinality s (share, n)),
     tests.account('acme', account)))::uuid
 $$;
@@ -273,7 +281,8 @@ select pg_temp.clear();
 
 select pg_temp.split('partner:250000 agent=5 sales');
 select is(
-  pg_temp.with('[{"fixed_amount": 100, "beneficiary_account": null, "split_code": "shared", "vat_treatment": "exclusive",
+  pg_temp.with('[{"fixed_amount": 100, "beneficiary_account": null, "split_code": "shared",
+    "vat_treatment": "exclusive",
     "vat_jurisdiction": "DE", "vat_category": "standard", "vat_account": "vat"}]', pg_temp.transfer(1000)),
   'ann 1119, bob -1000, partner -24, agent -5, sales -71, vat -19', 'a fee is shared, its VAT is not');
 select pg_temp.clear();
@@ -300,7 +309,8 @@ select results_eq(
     join app_public.accounts a on a.id = c.debit_account_id join app_public.accounts b on b.id = c.credit_account_id
     order by c.number$$,
   $$values
-    ('fee'::app_public.charge_kind, 1000::numeric, 100::numeric, 'bob', 'sales', 'proportional'::app_public.charge_refund_policy),
+    ('fee'::app_public.charge_kind, 1000::numeric, 100::numeric, 'bob', 'sales',
+      'proportional'::app_public.charge_refund_policy),
     ('vat', 100, 19, 'bob', 'vat', 'proportional'), ('fee', 1000, 3, 'ann', 'sales', 'none'),
     ('split', 881, 88, 'bob', 'partner', 'proportional')$$,
   'what it was charged is written down');
@@ -322,7 +332,8 @@ select a.amount, tests.pay('acme', pg_temp.refund(a.amount)) as id from (values 
 insert into refunds select a.amount, tests.pay('acme', pg_temp.refund(a.amount)) from (values (100), (499)) a (amount);
 insert into refunds select null, tests.pay('acme', pg_temp.refund(null));
 select results_eq(
-  $$select g.refunded_number, sum(g.amount::numeric) from app_public.payment_charges g join refunds r on r.id = g.payment_id
+  $$select g.refunded_number, sum(g.amount::numeric) from app_public.payment_charges g join refunds r
+    on r.id = g.payment_id
     group by 1 order by 1$$,
   'values (1, 100::numeric), (2, 19), (4, 88)', 'in parts exactly as much is given back as was taken');
 select is(
@@ -340,7 +351,8 @@ insert into paid select tests.pay('acme', tests.payment('acme', 'pay_in', 'ann',
 select lives_ok(format('select app_private.settle_payment(app_private.system_actor(%1$s), %1$s, %2$L, ''x'')',
   tests.tenant('acme'), id), 'a pay-in settles') from paid;
 create temp table failed on commit drop as select tests.pay('acme', pg_temp.refund(400)) as id;
-select is(pg_temp.reserved(id), 'ann 360, clearing:bank -400, sales 40', 'its refund holds its charges back') from failed;
+select is(pg_temp.reserved(id), 'ann 360, clearing:bank -400, sales 40', 'its refund holds its charges back')
+  from failed;
 select is(pg_temp.both(pg_temp.refund(600)), 'ann 540, clearing:bank -600, sales 60', 'the rest with it');
 select lives_ok(format('select app_private.fail_payment(app_private.system_actor(%1$s), %1$s, %2$L, ''no'')',
   tests.tenant('acme'), id), 'the refund fails') from failed;
@@ -349,7 +361,8 @@ select lives_ok(format('select app_private.return_payment(app_private.system_act
   tests.tenant('acme'), id), 'a payment that comes back') from paid;
 select is(
   (select sum(case q.direction when 'debit' then q.posted_amount::numeric else -q.posted_amount end)
-    from app_public.postings q join app_public.payments p on q.transaction_id in (p.settlement_transaction_id, p.return_transaction_id)
+    from app_public.postings q join app_public.payments p on q.transaction_id in (p.settlement_transaction_id,
+      p.return_transaction_id)
     join paid on paid.id = p.id where q.account_id = tests.account('acme', 'sales')),
   0::numeric, 'takes its charges with it');
 

@@ -117,7 +117,8 @@ select throws_ok(
 select lives_ok(
   format('select pg_temp.set(%L)', c.change || jsonb_build_object('valid_to', now() + interval '1 hour')),
   format('but one for something else may hold at the same time: %s', c.change))
-from (values ('{"code": "other"}'::jsonb), ('{"provider_code": "bank"}'), ('{"payment_kind": "transfer"}')) as c (change);
+from (values ('{"code": "other"}'::jsonb), ('{"provider_code": "bank"}'),
+  ('{"payment_kind": "transfer"}')) as c (change);
 
 create function pg_temp.finish(name text, ends_at timestamptz, role text default 'accountant') returns text
 language sql as $$
@@ -159,12 +160,16 @@ where m.name = 'tiers';
 
 select is(
   pg_temp.detail(format('select pg_temp.ask(''accountant'', %L)', format(
-    'select app_public.set_vat_rate(%L, %L, %L, %L, %L)', w.jurisdiction, w.category, w.rate, w.valid_from, w.valid_to))),
+    'select app_public.set_vat_rate(%L, %L, %L, %L, %L)', w.jurisdiction, w.category, w.rate, w.valid_from,
+      w.valid_to))),
   w.refusal, format('a rate like %s is refused', w))
 from (values
-  ('de', 'standard', 1, null::text, null::text, 'LG647 jurisdiction'), ('DE', 'Standard', 1, null, null, 'LG647 category'),
-  ('DE', 'standard', -1, null, null, 'LG647 rateMillionths'), ('DE', 'standard', 1000001, null, null, 'LG647 rateMillionths'),
-  ('DE', 'standard', 1, '2026-01-01Z', null, 'LG647 validFrom'), ('DE', 'standard', 1, null, '2026-01-01Z', 'LG647 validTo')
+  ('de', 'standard', 1, null::text, null::text, 'LG647 jurisdiction'), ('DE', 'Standard', 1, null, null,
+    'LG647 category'),
+  ('DE', 'standard', -1, null, null, 'LG647 rateMillionths'), ('DE', 'standard', 1000001, null, null,
+    'LG647 rateMillionths'),
+  ('DE', 'standard', 1, '2026-01-01Z', null, 'LG647 validFrom'), ('DE', 'standard', 1, null, '2026-01-01Z',
+    'LG647 validTo')
 ) as w (jurisdiction, category, rate, valid_from, valid_to, refusal);
 select throws_ok(
   $$select pg_temp.ask('teller', 'select app_public.set_vat_rate(''DE'', ''standard'', 1)')$$, '42501', null,
@@ -215,7 +220,8 @@ select throws_ok($$select pg_temp.split('ann', account => 'sales', code => 'twic
 select throws_ok('update app_public.split_shares set rate_millionths = 1 where number = 2', 'LG648', null,
   'no share changes');
 select is(
-  pg_temp.ask('accountant', format('select (app_public.end_split_rule(%L, %L)).during', m.id, now() + interval '1 hour')),
+  pg_temp.ask('accountant', format('select (app_public.end_split_rule(%L, %L)).during', m.id,
+    now() + interval '1 hour')),
   tstzrange(now(), now() + interval '1 hour')::text, 'a rule ends')
 from made m where m.name = 'split';
 select throws_ok(

@@ -59,7 +59,8 @@ select is(
   'LG66A accountId', 'the account holds what is owed to the merchant');
 select throws_ok($$select pg_temp.set(role => 'teller')$$, '42501', null, 'a teller sets up no merchant');
 create temp table shop on commit drop as select pg_temp.set('{"minimum_payout": 100}') as id;
-select is(pg_temp.set('{"minimum_payout": 200, "name": "The shop"}'), id, 'a merchant is changed by its code') from shop;
+select is(pg_temp.set('{"minimum_payout": 200, "name": "The shop"}'), id, 'a merchant is changed by its code')
+  from shop;
 select throws_ok(format('select pg_temp.set(%L)', jsonb_build_object('account_id', tests.account('acme', 'ann'))),
   'LG66B', null, 'but keeps its account');
 select throws_ok($$select pg_temp.set('{"code": "twin"}')$$, 'LG66B', null, 'which no other merchant has');
@@ -82,12 +83,14 @@ from (values
   ('weekly', 4, '2026-11-20', '2026-11-26'), ('weekly', 1, '2026-11-22', '2026-11-23')
 ) as d (schedule, weekday, settled_through, next);
 select is(
-  app_private.business_day_end(pg_temp.merchant('daily', null, null, d.zone, d.minutes), d.day::date), d.ends_at::timestamptz,
+  app_private.business_day_end(pg_temp.merchant('daily', null, null, d.zone, d.minutes), d.day::date),
+    d.ends_at::timestamptz,
   format('%s ends in %s after %s minutes', d.day, d.zone, d.minutes))
 from (values
   ('UTC', 1440, '2026-11-20', '2026-11-21 00:00Z'), ('Europe/Berlin', 1020, '2026-11-20', '2026-11-20 16:00Z'),
   -- The clocks were changed on that day, the wall shows the same.
-  ('Europe/Berlin', 1020, '2026-10-25', '2026-10-25 16:00Z'), ('Europe/Berlin', 1020, '2026-10-24', '2026-10-24 15:00Z'),
+  ('Europe/Berlin', 1020, '2026-10-25', '2026-10-25 16:00Z'), ('Europe/Berlin', 1020, '2026-10-24',
+    '2026-10-24 15:00Z'),
   ('America/New_York', 1440, '2026-07-01', '2026-07-02 04:00Z')
 ) as d (zone, minutes, day, ends_at);
 
@@ -145,7 +148,8 @@ select pg_temp.sleep();
 select results_eq('select merchant_id from app_private.due_merchants(10)', 'select id from shop', 'then it is due');
 select is(pg_temp.settle(), 'true', 'and settled');
 select is(pg_temp.settled(),
-  '1: in 0, sales 1500, refunds -400, fees -110, other 0, paid 990, its fees 0, out 0', 'sales, refunds and fees are netted');
+  '1: in 0, sales 1500, refunds -400, fees -110, other 0, paid 990, its fees 0, out 0',
+    'sales, refunds and fees are netted');
 select is(tests.counters('acme', 'shop'), array[360, 1350, 990, 0]::numeric[], 'and the payout is reserved');
 select results_eq(
   $$select l.kind::text, l.version, l.gross_amount::numeric, l.fees_amount::numeric, l.amount::numeric
@@ -196,7 +200,8 @@ select is(pg_temp.settled(), '5: in 0, sales 0, refunds 0, fees 0, other 270, pa
 select pg_temp.end_payout('settled');
 
 -- What the merchant owes is carried over, too: a manual debit below what there is.
-select pg_temp.ask('accountant', format('select (app_public.set_account_limits(%L, -1000, null)).id', tests.account('acme', 'shop')));
+select pg_temp.ask('accountant', format('select (app_public.set_account_limits(%L, -1000, null)).id',
+  tests.account('acme', 'shop')));
 select tests.post('acme', 'shop', 'cash', 300);
 select pg_temp.sleep();
 select pg_temp.settle();
@@ -220,7 +225,8 @@ update app_public.payment_providers set is_enabled = true where code = 'bank';
 
 -- The fees of a payout come out of the same sum.
 select pg_temp.ask('accountant', format('select (app_public.set_fee_schedule(%L)).id', jsonb_populate_record(
-  null::app_public.fee_schedule_input, jsonb_build_object('code', 'payout', 'payment_kind', 'pay_out', 'currency', 'EUR',
+  null::app_public.fee_schedule_input, jsonb_build_object('code', 'payout', 'payment_kind', 'pay_out', 'currency',
+    'EUR',
     'method', 'percent', 'rate_millionths', 10000, 'fixed_amount', 25, 'bearer', 'payer',
     'beneficiary_account_id', tests.account('acme', 'sales')))));
 select pg_temp.sleep();
@@ -261,7 +267,8 @@ select pg_temp.sell(100);
 select pg_temp.sleep();
 select pg_temp.sell(200);
 select pg_temp.sleep();
-select is(concat_ws(' ', pg_temp.settle(), pg_temp.settle(), pg_temp.settle()), 'true true false', 'missed days are settled one by one');
+select is(concat_ws(' ', pg_temp.settle(), pg_temp.settle(), pg_temp.settle()), 'true true false',
+  'missed days are settled one by one');
 select results_eq(
   $$select s.number, s.sales_amount::numeric, s.business_day - (now() at time zone 'UTC')::date
     from app_public.merchant_settlements s where s.number > 12 order by 1$$,
@@ -280,13 +287,16 @@ update app_public.tenants set status = 'active' where id = tests.tenant('acme');
 
 select is_empty('select * from checks.merchant_settlements_that_differ', 'all of it adds up');
 select is_empty('select * from checks.payment_charges_that_differ', 'and so do the charges');
-select throws_ok('update app_public.merchant_settlements set payout_amount = 1', 'LG319', null, 'what was settled stays');
+select throws_ok('update app_public.merchant_settlements set payout_amount = 1', 'LG319', null,
+  'what was settled stays');
 
 -- A customer sees the merchant whose account is theirs.
-select is(pg_temp.ask('customer', 'select count(*) from app_public.merchants'), '0', 'a customer sees no merchant of others');
+select is(pg_temp.ask('customer', 'select count(*) from app_public.merchants'), '0',
+  'a customer sees no merchant of others');
 select tests.become('customer', tests.tenant('acme'), tests.user_id('bob'));
 select is(
-  (select concat_ws(' ', (select count(*) from app_public.merchants), (select count(*) from app_public.merchant_settlements),
+  (select concat_ws(' ', (select count(*) from app_public.merchants), (select count(*)
+    from app_public.merchant_settlements),
     (select count(*) > 10 from app_public.merchant_settlement_lines))),
   '1 14 t', 'but their own, with its settlements');
 

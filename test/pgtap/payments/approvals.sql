@@ -62,7 +62,8 @@ insert into made
 select n.name, (app_public.create_payment(tests.payment('acme', n.kind::app_public.payment_kind, 'ann', n.amount,
   to_account => n.to_account, idempotency_key => n.name, execute_at => n.execute_at))).id
 from (values
-  ('out', 'pay_out', 1000, null, null), ('rejected', 'pay_out', 1001, null, null), ('back', 'pay_out', 1002, null, null),
+  ('out', 'pay_out', 1000, null, null), ('rejected', 'pay_out', 1001, null, null),
+  ('back', 'pay_out', 1002, null, null),
   ('across', 'transfer', 1003, 'bob', null), ('large', 'pay_out', 90000, null, null),
   ('later', 'pay_out', 1004, null, now() + interval '1 day')
 ) as n (name, kind, amount, to_account, execute_at);
@@ -136,7 +137,8 @@ values (tests.tenant('acme'), 'teller', 'payments.create');
 set local role tallystick_owner;
 select throws_ok(
   format('insert into app_public.payment_decisions (tenant_id, payment_id, created_by, is_approved, decided_by)
-    select tenant_id, id, created_by, true, created_by from app_public.payments where id = %L', (pg_temp.of('back')).id),
+    select tenant_id, id, created_by, true, created_by from app_public.payments where id = %L',
+    (pg_temp.of('back')).id),
   '23514', null, 'no row says that somebody approved their own');
 select throws_ok(
   format('insert into app_public.payment_decisions (tenant_id, payment_id, created_by, is_approved, decided_by)
@@ -164,7 +166,8 @@ delete from graphile_worker._private_jobs;
 select pg_temp.be('accountant', 'abe');
 select is((app_public.cancel_payment((pg_temp.of('sent')).id)).status, 'submitted',
   'of one that was handed to its provider the provider decides');
-select isnt((select a.cancel_requested_at from app_public.payment_attempts a where a.payment_id = (pg_temp.of('sent')).id),
+select isnt(
+  (select a.cancel_requested_at from app_public.payment_attempts a where a.payment_id = (pg_temp.of('sent')).id),
   null, 'which is to be asked');
 select is(pg_temp.jobs((pg_temp.of('sent')).id), 1::bigint, 'by its job');
 --------------------------------------------------------------------------------------------------
@@ -179,21 +182,25 @@ select is((app_public.cancel_payment((pg_temp.of('ann')).id)).status, 'cancelled
 insert into made select 'high', (app_public.create_payment(
   tests.payment('acme', 'pay_out', 'ann', 1500, provider_code => 'bank'))).id;
 select is((pg_temp.of('high')).needs_approval, true, 'a customer waits for an approval as others do');
-select is((select count(*) from app_public.payments p where p.id in (select m.id from made m where m.name in ('high', 'across'))),
+select is(
+  (select count(*) from app_public.payments p join made m on m.id = p.id where m.name in ('high', 'across')),
   2::bigint, 'a customer sees the payments of their accounts');
 select is((app_public.payment((pg_temp.of('high')).id)).id, (pg_temp.of('high')).id, 'by id');
-select is(app_public.payments_amount_formatted(app_public.payment((pg_temp.of('high')).id)), '15.00', 'with its amount');
+select is(
+  app_public.payments_amount_formatted(app_public.payment((pg_temp.of('high')).id)), '15.00', 'with its amount');
 select pg_temp.be('customer', 'bob');
 select is((app_public.payment((pg_temp.of('high')).id)).id, null, 'and those of nobody else');
 select is(app_public.payments_refundable_amount(app_public.payment((pg_temp.of('across')).id)), 1003::app_public.amount,
   'who was paid sees what may be given back');
 select is(
-  (select (app_public.create_payment(tests.payment('acme', 'refund', amount => 3, refund_of_id => (pg_temp.of('across')).id))).status),
+  (app_public.create_payment(
+    tests.payment('acme', 'refund', amount => 3, refund_of_id => (pg_temp.of('across')).id))).status,
   'settled', 'and gives it back');
 select pg_temp.be('auditor', 'otto');
 select is(
-  (select sum(violations) from app_public.verify_ledger('{payments_unlike_their_transactions,payments_unlike_their_moves,
-    payments_without_approval,refunds_over_their_payment,transactions_without_approval}')),
+  (select sum(violations) from app_public.verify_ledger('{
+    payments_unlike_their_transactions,payments_unlike_their_moves,payments_without_approval,
+    refunds_over_their_payment,transactions_without_approval}')),
   0::numeric, 'and the books are well');
 
 select * from finish();

@@ -100,14 +100,16 @@ select results_eq(
 -- Providers
 
 select pg_temp.be('admin', 'ada');
-select is((app_public.set_payment_provider('card', 'stripe', 'Cards', '{"a": 1}')).is_enabled, true, 'a provider is set up');
+select is(
+  (app_public.set_payment_provider('card', 'stripe', 'Cards', '{"a": 1}')).is_enabled, true, 'a provider is set up');
 select is(
   (select concat_ws(' ', p.name, p.settings, p.is_enabled)
     from app_public.set_payment_provider('card', 'stripe', 'Card', null, false) p),
   'Card {"a": 1} f', 'and changed; settings that are left out stay');
 select is(pg_temp.code($$select app_public.set_payment_provider('card', 'simulated', 'x')$$), 'LG617',
   'its kind stays');
-select is(pg_temp.code($$select app_public.set_payment_provider('Card', 'stripe', 'x')$$), 'LG114', 'a code has its form');
+select is(
+  pg_temp.code($$select app_public.set_payment_provider('Card', 'stripe', 'x')$$), 'LG114', 'a code has its form');
 select is(pg_temp.code($$select app_public.set_payment_provider('card', 'stripe', '')$$), 'LG114', 'so has a name');
 select is(pg_temp.code($$select app_public.set_payment_provider('card', 'stripe', 'x', '[]')$$), 'LG160',
   'settings are an object');

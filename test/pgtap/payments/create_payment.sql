@@ -65,7 +65,8 @@ select is(pg_temp.counters(), '{0,10000,4000,0} {0,10000,0,500} {0,0,500,4000}',
 insert into made select 'transfer', (app_public.create_payment(
   tests.payment('acme', 'transfer', 'ann', 1000, to_account => 'bob', description => 'Lunch'))).id;
 select is(pg_temp.counters(), '{1000,10000,4000,0} {0,11000,0,500} {0,0,500,4000}', 'a transfer is posted');
-select is(pg_temp.moves(id), 'requested requested>reserved reserved>settled', 'at once') from made where name = 'transfer';
+select is(pg_temp.moves(id), 'requested requested>reserved reserved>settled', 'at once')
+from made where name = 'transfer';
 select is(pg_temp.jobs(id), null, 'and needs no job') from made where name = 'transfer';
 select results_eq(
   $$select o.kind::text from app_private.outbox o join made m on m.id = o.subject_id and m.name = 'transfer'
@@ -74,7 +75,8 @@ select results_eq(
 from (select tests.become_superuser()) x;
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tina'));
 select is(
-  pg_temp.detail($$select app_public.create_payment(tests.payment('acme', 'pay_out', 'ann', 5001))$$) ->> 'code', 'LG202',
+  pg_temp.detail($$select app_public.create_payment(tests.payment('acme', 'pay_out', 'ann', 5001))$$) ->> 'code',
+  'LG202',
   'what the account does not have is refused');
 select is((select count(*) from app_public.payments where amount = 5001), 0::bigint, 'and nothing is left of it');
 
@@ -190,9 +192,11 @@ from app_public.payments where execute_at > now();
 set local session_replication_role = replica;
 update app_public.payments set execute_at = now() where execute_at > now();
 set local session_replication_role = origin;
-select is((app_private.reserve_payment(app_private.system_actor(tests.tenant('acme')), tests.tenant('acme'), id)).status,
+select is(
+  (app_private.reserve_payment(app_private.system_actor(tests.tenant('acme')), tests.tenant('acme'), id)).status,
   'reserved', 'then it is') from made where name = 'later';
-select is((app_private.reserve_payment(app_private.system_actor(tests.tenant('acme')), tests.tenant('acme'), id)).status,
+select is(
+  (app_private.reserve_payment(app_private.system_actor(tests.tenant('acme')), tests.tenant('acme'), id)).status,
   'reserved', 'once') from made where name = 'later';
 insert into made select 'short', tests.pay('acme',
   tests.payment('acme', 'transfer', 'ann', 9000, to_account => 'bob', execute_at => now() + interval '1 day'));
@@ -211,8 +215,8 @@ where made.name = 'short';
 
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select is(
-  coalesce(pg_temp.detail(format('select app_public.create_payment(%L)', tests.payment('acme', k.kind::app_public.payment_kind,
-    k.account, 1, to_account => k.to_account, refund_of_id => (select m.id from made m where m.name = k.refund_of))))
+  coalesce(pg_temp.detail(format('select app_public.create_payment(%L)', tests.payment(
+    'acme', k.kind::app_public.payment_kind, k.account, 1, to_account => k.to_account, refund_of_id => (select m.id from made m where m.name = k.refund_of))))
     ->> 'code', 'made'),
   k.outcome, format('a customer: %s %s %s', k.kind, k.account, k.to_account))
 from (values

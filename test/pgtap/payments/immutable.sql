@@ -71,7 +71,8 @@ from (values
 ) as c (statement);
 select tests.become_superuser();
 create temp table free as
-select tests.post('acme', 'ann', 'cash', 1, kind => 'pending') as pending_id, tests.post('acme', 'cash', 'ann', 1) as id;
+select
+  tests.post('acme', 'ann', 'cash', 1, kind => 'pending') as pending_id, tests.post('acme', 'cash', 'ann', 1) as id;
 grant select on free to public;
 select tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
 select lives_ok(format('select app_public.void_pending_transaction(%L)', pending_id), 'others are voided') from free;

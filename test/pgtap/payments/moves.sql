@@ -146,7 +146,8 @@ $$;
 grant all on pair, paid, way to tallystick_owner;
 set local role tallystick_owner;
 select is(
-  pg_temp.written(p.from_status, p.to_status), case when p.is_allowed then 'written' else 'payment_moves_from_status_fkey' end,
+  pg_temp.written(p.from_status, p.to_status),
+  case when p.is_allowed then 'written' else 'payment_moves_from_status_fkey' end,
   format('%s to %s: %s as a row', p.from_status, p.to_status, case when p.is_allowed then 'written' else 'refused' end))
 from pair p order by p.n;
 create function pg_temp.stands(from_status app_public.payment_status, to_status app_public.payment_status)

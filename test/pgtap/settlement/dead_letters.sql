@@ -39,8 +39,10 @@ update made set letter = pg_temp.bury(id);
 -- Dead letters
 
 select is(app_private.add_dead_letter(d.tenant_id, d.source, d.subject_id, d.task, d.payload, d.reason), null,
-  'what is open already is not added again') from app_public.dead_letters d join made m on m.letter = d.id where m.name = 'a';
-select is((select count(*)::integer from app_private.outbox o where o.kind = 'dead_letter.added'), 2, 'each is an event');
+  'what is open already is not added again')
+from app_public.dead_letters d join made m on m.letter = d.id where m.name = 'a';
+select is((select count(*)::integer from app_private.outbox o where o.kind = 'dead_letter.added'), 2,
+  'each is an event');
 select is(app_private.readd_lost_payment_jobs(), 0, 'a payment that is parked has not lost its job');
 
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tina'));
@@ -105,7 +107,8 @@ select ok(app_private.bury_job('x/y', '{"tenantId": "1 or 1=1"}', null, 1, 'no')
 -- Circuit breakers
 
 select tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
-select throws_ok($$select app_public.trip_circuit_breaker('nobody', 'why')$$, 'LG620', null, 'a provider must be there');
+select throws_ok($$select app_public.trip_circuit_breaker('nobody', 'why')$$, 'LG620', null,
+  'a provider must be there');
 select throws_ok($$select app_public.trip_circuit_breaker('bank', '')$$, 'LG114', null, 'tripping needs a reason');
 select is((app_public.trip_circuit_breaker('bank', 'fraud')).open_until, 'infinity', 'a person opens it for ever');
 select is((select c.tripped_by from app_public.circuit_breakers c), tests.user_id('abe'), 'and is named');
@@ -124,8 +127,6 @@ select is((select array_agg(o.kind order by o.id) from app_private.outbox o wher
 --------------------------------------------------------------------------------------------------
 -- Routing rules
 
-create temp table route on commit drop as
-select 'x'::text as name, 'pay_out'::app_public.payment_kind as kind, 100::numeric as amount, null::text as expected limit 0;
 select tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
 select lives_ok(
   $$select app_public.set_routing_rule(20, 'bank', fallback_provider_code => 'backup'),
@@ -151,7 +152,8 @@ select is(pg_temp.route('pay_out', 1), 'backup', 'and one whose circuit is open'
 select app_private.open_circuit(app_private.lock_circuit(tests.tenant('acme'), 'backup'));
 select is(pg_temp.route('pay_out', 1), 'bank', 'unless that of the fallback is, too');
 select is((app_private.insert_payment(app_private.system_actor(tests.tenant('acme')),
-  tests.payment('acme', 'pay_out', 'ann', 1000))).provider_code, 'backup', 'a payment that names no provider is routed');
+  tests.payment('acme', 'pay_out', 'ann', 1000))).provider_code, 'backup',
+  'a payment that names no provider is routed');
 
 select * from finish();
 rollback;
