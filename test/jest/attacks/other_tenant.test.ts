@@ -410,6 +410,8 @@ test("the same questions tell an admin of these books what there is", async () =
       "enableUser input.userId",
       // An admin has no messages and these books no receipts.
       "markNotificationsRead input.ids",
+      "matchByHand input.itemIds",
+      "proposeWriteOff input.accountId",
       "receipt id",
       // Anybody may own an account, and who has no session, or no details, is answered as who is nobody.
       "customerDetails userId",
