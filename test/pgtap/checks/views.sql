@@ -249,14 +249,14 @@ insert into breakage values
     'update subscription_invoice_lines set amount = 8 where tenant_id = :tenant'),
   ('subscription_invoices_that_differ', 'delete from subscription_charges where tenant_id = :tenant'),
   ('subscription_invoices_that_differ',
-    'update payments p set status = ''failed'' from subscription_invoices i
+    'update payments p set status = ''submitted'', settlement_transaction_id = null from subscription_invoices i
       where i.tenant_id = :tenant and p.tenant_id = i.tenant_id and p.id = i.payment_id'),
-  ('subscriptions_that_differ', 'update subscriptions set status = ''paused'' where tenant_id = :tenant'),
+  ('subscriptions_that_differ', 'update subscriptions set status = ''past_due'' where tenant_id = :tenant'),
   ('subscriptions_that_differ', 'delete from subscription_invoices where tenant_id = :tenant'),
   ('subscriptions_that_differ',
     'update subscription_invoices set status = ''open'', paid_at = null where tenant_id = :tenant;
-      update subscriptions set status = ''cancelled'' where tenant_id = :tenant;
-      update subscription_moves set to_status = ''cancelled'' where tenant_id = :tenant'),
+      update subscriptions set status = ''trialing'', trial_ends_at = now() where tenant_id = :tenant;
+      update subscription_moves set to_status = ''trialing'' where tenant_id = :tenant'),
   ('unbalanced_transactions',
     'update postings set posted_amount = posted_amount + 1 where account_id = :a and version = 1'),
   ('transactions_with_too_few_postings', 'delete from postings where account_id = :a and version = 1'),
@@ -433,7 +433,6 @@ insert into breakage values
   ('bank_files_that_differ',
     'insert into app_private.bank_files (tenant_id, provider_code, number, settings, item_count, control_sum, sha256)
       values (:tenant, ''none'', 1, ''{}'', 1, 1, pg_catalog.sha256(''''))'),
-      values (:tenant, ''none'', 1, ''{}'', 1, 1, sha256(''''::bytea))'),
   ('clearing_accounts_that_differ',
     'update clearing_items set amount = amount + 1 where tenant_id = :tenant and provider_code = ''told'''),
   ('clearing_accounts_that_differ',
