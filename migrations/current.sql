@@ -99,7 +99,7 @@ create table app_private.webhook_secrets (
   tenant_id integer not null,
   id uuid not null,
   endpoint_id uuid not null,
-  secret_ciphertext bytea not null,
+  secret_ciphertext app_private.ciphertext not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   constraint webhook_secrets_pkey primary key (tenant_id, id),
@@ -2446,6 +2446,10 @@ create table app_public.receipt_pdfs (
   constraint receipt_pdfs_sha256_has_32_bytes check (octet_length(sha256) = 32),
   constraint receipt_pdfs_bytes_are_some check (bytes > 0)
 );
+
+--!include schedules/recurrence_rule_fault.sql
+
+--!include schedules/recurrence_rule_fault.sql
 
 --!include schedules/recurrence_rule_fault.sql
 

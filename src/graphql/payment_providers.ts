@@ -2,7 +2,7 @@ import "./graphile.ts";
 import { type PgClient, type PgResource, sideEffectWithPgClient } from "postgraphile/@dataplan/pg";
 import { context, get, object, type Step } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
-import { brokenRule, kindOfProvider, type NewSecret, setProviderSecret } from "../providers/payments/secrets.ts";
+import { authorizeSecret, brokenRule, type NewSecret, setProviderSecret } from "../providers/payments/secrets.ts";
 import { type RequestFacts, refusalError, requestFacts, requireUser } from "./request_facts.ts";
 
 /**
@@ -19,7 +19,7 @@ export const PaymentProvidersPlugin = extendSchema((build) => {
         """
         Gives a payment provider a secret. It is encrypted, and nobody reads it again. A new API key takes the place
         of the old one at once; of webhooks the secret before it still counts for a while. See
-        docs/how-to/connect_a_provider.md.
+        docs/how-to/connect-a-provider.md.
         """
         setPaymentProviderSecret(
           """
@@ -108,7 +108,7 @@ interface SecretRequest {
 
 async function setSecret(client: PgClient, { facts, input }: SecretRequest): Promise<{ code: string }> {
   const { tenantId } = requireUser(facts);
-  const rule = brokenRule(input, await kindOfProvider(client, tenantId, input.providerCode));
+  const rule = brokenRule(input, await authorizeSecret(client, input.providerCode));
   if (rule !== undefined) {
     throw refusalError("LG682", "The secret does not have the form of its kind.", { field: "value", rule });
   }

@@ -99,7 +99,10 @@ interface SecretRow {
 async function findSender({ callDatabase, fieldKeys }: PaymentWebhooksOptions, request: Request): Promise<Sender> {
   const slug = String(request.params["tenantSlug"]);
   const providerCode = String(request.params["providerCode"]);
-  const rows = await callDatabase<SecretRow>(callerOf(request), "find_provider_secrets", [slug, providerCode]);
+  // What no tenant or provider can be called is not looked for: the database does not even take every character.
+  const rows = [slug, providerCode].every((name) => /^[a-z][a-z0-9_-]{0,62}$/.test(name))
+    ? await callDatabase<SecretRow>(callerOf(request), "find_provider_secrets", [slug, providerCode])
+    : [];
   const [row] = rows;
   if (!row) {
     const kind = request.headers["stripe-signature"] === undefined ? "simulated" : "stripe";
@@ -122,7 +125,11 @@ function refuseSignature({ recorder }: PaymentWebhooksOptions, request: Request)
     address: clientAddress(request),
   });
   const { tenantSlug, providerCode } = request.params;
-  const detail = { tenant: String(tenantSlug).slice(0, 63), provider: String(providerCode).slice(0, 50) };
+  const shown = (name: unknown): string =>
+    String(name)
+      .replace(/[^a-z0-9_-]/g, "?")
+      .slice(0, 63);
+  const detail = { tenant: shown(tenantSlug), provider: shown(providerCode) };
   recorder.record(settings, [{ code: "LG681", action: "paymentWebhook", detail }]);
 }
 

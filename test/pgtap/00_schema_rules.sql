@@ -74,6 +74,7 @@ insert into granted values
   ('execute', 'app_hidden.audit_entry_count', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_leaf_hashes', 'accountant auditor admin'),
   ('execute', 'app_hidden.audit_reading_is_recorded', 'auditor admin operator'),
+  ('execute', 'app_hidden.authorize_provider_secret', 'admin'),
   ('execute', 'app_hidden.authorize_reading', 'staff'),
   ('execute', 'app_hidden.authorize_webhooks', 'admin'),
   ('execute', 'app_hidden.balance_of', 'signed-in partner'),

@@ -26,11 +26,11 @@ export function brokenRule({ kind, value }: NewSecret, providerKind: string | un
     : undefined;
 }
 
-/** Of which kind a provider is, as far as the caller may see it. */
-export async function kindOfProvider(client: QueryClient, tenantId: number, code: string): Promise<string | undefined> {
+/** Of which kind a provider is, if the caller may give it a secret; a refusal if not. */
+export async function authorizeSecret(client: QueryClient, providerCode: string): Promise<string | undefined> {
   const { rows } = await client.query<{ kind: string }>({
-    text: "select kind from app_public.payment_providers where tenant_id = $1 and code = $2",
-    values: [tenantId, code],
+    text: "select app_hidden.authorize_provider_secret($1) as kind",
+    values: [providerCode],
   });
   return rows[0]?.kind;
 }

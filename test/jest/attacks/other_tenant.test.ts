@@ -13,8 +13,10 @@ import {
   isListType,
   isNonNullType,
 } from "graphql";
+import { workerPool } from "../../support/jobs.ts";
 import type { Queryable } from "../../support/ledger.ts";
 import { makeProvider } from "../../support/payments.ts";
+import { csvOf, importFile, makePayment, matchAll } from "../../support/reconciliation.ts";
 import { actAs, staff } from "../../support/session.ts";
 import { bootApi, type Caller, postMutation, transfer } from "../api/_api.ts";
 
@@ -146,6 +148,7 @@ beforeAll(async () => {
     ids.set("letter", settlement.rows[0]?.letter ?? "").set("rule", settlement.rows[0]?.rule ?? "");
     await makeCharges(client);
   });
+  await addReconciliation();
   ids.set("endpoint", told.endpoint.webhookEndpoint.id);
   const { accounts, transactions, accountSets, transactionProposals } = await api.get(`{
     accounts { nodes { nodeId } } transactions { nodes { nodeId postings { nodes { nodeId } } } }
@@ -154,6 +157,28 @@ beforeAll(async () => {
   for (const { nodes } of [accounts, transactions, accountSets, transactionProposals] as { nodes: Node[] }[])
     for (const node of nodes) nodeIds.push(node.nodeId, ...(node.postings?.nodes ?? []).map((one) => one.nodeId));
 });
+
+/** A statement of these books with an entry that a person may match to a payment. */
+async function addReconciliation(): Promise<void> {
+  const owner = api.db.pool("owner");
+  const { clearing, suspense } = await makeProvider(owner, books.tenant, { code: "told" });
+  const reconciled = { tenantId: books.tenant, account: books.wallet, clearing, suspense, expense: books.cash };
+  await makePayment(owner, reconciled, { amount: 321, provider: "told" });
+  const worker = workerPool(api.db);
+  await importFile(worker, reconciled, csvOf([{ amount: 321 }]), { providerCode: "told" });
+  await matchAll(worker, reconciled);
+  const { rows } = await owner.query<{ entry_id: string; item_id: string; match_id: string; statement_id: string }>(
+    `select l.entry_id, l.item_id, l.match_id, e.statement_id
+     from app_public.reconciliation_match_lines l
+     join app_public.statement_entries e on e.tenant_id = l.tenant_id and e.id = l.entry_id
+     where l.tenant_id = $1`,
+    [books.tenant],
+  );
+  const [row] = rows;
+  if (!row) throw new Error("Nothing was proposed.");
+  ids.set("entry", row.entry_id).set("item", row.item_id);
+  ids.set("match", row.match_id).set("statement", row.statement_id);
+}
 
 /** Where an id can be put: the path of an argument, such as ["input", "transaction", "pendingId"]. */
 function idPaths(type: GraphQLInputType, path: string[]): string[][] {
@@ -385,6 +410,8 @@ test("the same questions tell an admin of these books what there is", async () =
       "enableUser input.userId",
       // An admin has no messages and these books no receipts.
       "markNotificationsRead input.ids",
+      "matchByHand input.itemIds",
+      "proposeWriteOff input.accountId",
       "receipt id",
       // Anybody may own an account, and who has no session, or no details, is answered as who is nobody.
       "customerDetails userId",

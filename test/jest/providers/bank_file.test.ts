@@ -345,10 +345,10 @@ describe("a file", () => {
     await makeProvider(owner, tenantId, { code: "aaa", kind: "bank_file", currency: "USD", settings });
     const other = await findProvider({ tenantId, code: "aaa" });
     await other.submit(transfer());
-    await owner.query(
-      "update app_public.payment_providers set settings = '{\"batchMinutes\": \"soon\"}' where tenant_id = $1 and code = 'aaa'",
-      [tenantId],
-    );
+    await owner.query("update app_public.payment_providers set settings = $2 where tenant_id = $1 and code = 'aaa'", [
+      tenantId,
+      { batchMinutes: "soon" },
+    ]);
     const problems: string[] = [];
     await write(undefined, problems);
     expect(problems).toEqual([expect.stringContaining("aaa")]);

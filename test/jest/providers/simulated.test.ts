@@ -74,9 +74,11 @@ describe("a payment", () => {
   });
 
   test("may settle later, and be given up until then", async () => {
-    server.setFaults({ settleMs: 150 });
     const [first, second] = [paymentRequest(), paymentRequest()];
+    server.setFaults({ settleMs: 500 });
     expect(await client.submit(first)).toMatchObject({ state: "submitted" });
+    // So late that it is given up before, on a slow machine as well.
+    server.setFaults({ settleMs: 60_000 });
     expect(await client.submit(second)).toMatchObject({ state: "submitted" });
     expect(await client.cancel(second.reference)).toMatchObject({ state: "cancelled" });
     await catcher.reached(4);

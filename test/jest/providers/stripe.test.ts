@@ -154,6 +154,11 @@ describe("what goes wrong", () => {
     expect([...stripe.objects.keys()]).toHaveLength(1);
   });
 
+  test("a question that is refused says nothing about the payment", async () => {
+    const error = await failure(provider.status(newId(), "pi_of_another_account"));
+    expect(error).toMatchObject({ outcome: "unknown", errorCode: "resource_missing" });
+  });
+
   test("the key that was used for something else is no refusal", async () => {
     const request = payIn();
     await provider.submit(request);

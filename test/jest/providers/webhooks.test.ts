@@ -108,6 +108,7 @@ async function messages(): Promise<{ news: unknown; processed: boolean; unmatche
   return rows;
 }
 
+const addJobFunction = "app_jobs.add_job(text, jsonb, text, timestamptz, integer, integer)";
 const run = (): Promise<void> => runDueJobs(worker, config, findProvider);
 
 /** A payment that was handed to the provider, and waits for what it says. */
@@ -155,7 +156,7 @@ describe("a message of the provider", () => {
     await post(`${slug}/sim`, body, headers);
     expect(await queuedJobs(worker)).toEqual([]);
     const { rows } = await worker.query<{ did: boolean }>(
-      "select app_private.process_provider_message(tenant_id, id) as did from (values ($1::integer, $2::uuid)) v (tenant_id, id)",
+      "select app_private.process_provider_message($1, $2) as did",
       [books.tenantId, (await owner.query("select id from app_private.provider_messages")).rows[0]?.id],
     );
     expect(rows[0]?.did).toBe(false);
@@ -225,15 +226,11 @@ describe("a message of the provider", () => {
     const id = await submitted();
     const body = newsOf(id, { id: await referenceAt(id) });
     const superuser = db.pool("superuser");
-    await superuser.query(
-      "revoke execute on function app_jobs.add_job(text, jsonb, text, timestamptz, integer, integer) from tallystick_owner",
-    );
+    await superuser.query(`revoke execute on function ${addJobFunction} from tallystick_owner`);
     const headers = signed(body);
     expect((await post(`${slug}/sim`, body, headers)).status).toBe(500);
     expect(await messages()).toEqual([]);
-    await superuser.query(
-      "grant execute on function app_jobs.add_job(text, jsonb, text, timestamptz, integer, integer) to tallystick_owner",
-    );
+    await superuser.query(`grant execute on function ${addJobFunction} to tallystick_owner`);
     expect((await post(`${slug}/sim`, body, headers)).status).toBe(202);
     expect(await messages()).toHaveLength(1);
   });
@@ -258,6 +255,7 @@ describe("a message that is not the provider's", () => {
       ["of a tenant that there is not", "nobody/sim", body, good],
       ["for another provider of the tenant", `${slug}/card`, body, good],
       ["empty", `${slug}/sim`, "", good],
+      ["with a character that the database does not take", `${slug}%00/sim`, body, good],
       ["with a name that is no name", `${slug}/..%2f..%2fsim`, body, good],
     ];
     const told = new Set<string>();
@@ -273,7 +271,7 @@ describe("a message that is not the provider's", () => {
     expect(await messages()).toEqual([]);
     for (let n = 0; n < 60; n += 1) {
       const { rows } = await owner.query(
-        "select from app_private.security_events where kind = 'provider_signature_refused' and detail ->> 'action' = 'paymentWebhook'",
+        "select from app_private.security_events where kind = 'provider_signature_refused'",
       );
       if (rows.length > 0) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -343,7 +341,8 @@ describe("secrets", () => {
     expect(rows).toHaveLength(3);
     for (const row of rows) expect(row.secret_ciphertext.toString("latin1")).not.toContain(apiKey);
     const trail = await owner.query<{ text: string }>(
-      "select string_agg(after::text, ' ') as text from app_private.audit_entries where table_name = 'payment_provider_secrets'",
+      `select string_agg(after::text, ' ') as text from app_private.audit_entries
+       where table_name = 'payment_provider_secrets'`,
     );
     expect(trail.rows[0]?.text).toContain("[redacted]");
     const events = await owner.query(
@@ -368,13 +367,15 @@ describe("secrets", () => {
   test("old messages and secrets that ended are removed", async () => {
     await setSecret(books.tenantId, "sim", "WEBHOOK", newSecret());
     await owner.query(
-      `insert into app_private.provider_messages (tenant_id, provider_code, message_id, news, processed_at, is_unmatched)
+      `insert into app_private.provider_messages
+         (tenant_id, provider_code, message_id, news, processed_at, is_unmatched)
        select $1, 'sim', format('%s %s', days, u), '[]', now() - make_interval(days => days), u
        from unnest(array[29, 31, 364, 366]) as days, unnest(array[false, true]) as u`,
       [books.tenantId],
     );
     await owner.query(
-      "update app_private.payment_provider_secrets set expires_at = now() where tenant_id = $1 and expires_at is not null",
+      `update app_private.payment_provider_secrets set expires_at = now()
+       where tenant_id = $1 and expires_at is not null`,
       [books.tenantId],
     );
     await worker.query("select graphile_worker.add_job('providers/prune')");

@@ -11,10 +11,14 @@ const scheduled = readProjectFile("tasks/crontab")
   .filter((line) => /^\s*[^#\s]/.test(line))
   .map((line) => line.trim().split(/\s+/)[5] ?? "");
 
-/** The names in `add_job('…'` of SQL and `addJob("…"` of TypeScript. */
+/** The names in `add_job('…'` of SQL, `addJob("…"` of TypeScript, and of what a dead letter is rerun by. */
 const enqueued = projectFiles()
   .filter((file) => /^(migrations\/(current\.sql|fixtures\/)|src\/|tasks\/)/.test(file))
-  .flatMap((file) => [...readProjectFile(file).matchAll(/\badd_?job\(\s*(?:\w+\s*=>\s*)?["']([^"']+)["']/gi)])
+  .map(readProjectFile)
+  .flatMap((text) => [
+    ...text.matchAll(/\badd_?job\(\s*(?:\w+\s*=>\s*)?["']([^"']+)["']/gi),
+    ...text.matchAll(/\badd_dead_letter\([^;]*?'([a-z_]+\/[a-z_]+)'/g),
+  ])
   .map((match) => match[1] ?? "");
 
 test("there are tasks, and every file of the folder is one", () => {

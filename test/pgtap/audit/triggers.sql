@@ -149,6 +149,7 @@ create function pg_temp.value_of(type oid, n integer) returns text language sql 
     when t.typcategory = 'N' then n::text
     when t.typcategory = 'B' then (n = 0)::text
     when t.typname = 'uuid' then md5(n::text)
+    when t.typcategory = 'D' then (date '2026-01-01' + n)::text
     else 'row ' || n
   end
   from pg_type t where t.oid = type

@@ -96,7 +96,7 @@ declare
   v_statement_id uuid;
 begin
   perform tests.make_provider(slug, 'told');
-  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'bob', 70, provider_code => 'told'));
+  v_payment := app_private.insert_payment(v_actor, tests.payment(slug, 'pay_in', 'sales', 70, provider_code => 'told'));
   perform app_private.submit_payment(v_actor, v_tenant, v_payment.id);
   perform app_private.settle_payment(v_actor, v_tenant, v_payment.id);
   select b.statement_id into v_statement_id

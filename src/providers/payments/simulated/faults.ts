@@ -78,7 +78,7 @@ export function readFault(text: string): Fault | undefined {
   return name && { name, value: match?.[2] };
 }
 
-/** Amounts that mean a fault to a payment, whatever the currency: docs/how-to/connect_a_provider.md lists them too. */
+/** Amounts that mean a fault to a payment, whatever the currency: docs/how-to/connect-a-provider.md lists them too. */
 export const magicAmounts: Readonly<Record<string, string>> = {
   "666001": "decline=insufficient_funds",
   "666002": "decline=account_closed",

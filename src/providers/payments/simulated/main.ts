@@ -5,7 +5,7 @@ import { startSimulatedPaymentProvider } from "./server.ts";
 /*
  * The simulated payment provider as a process of its own:
  *
- *   node src/providers/payments/simulated/main.ts --port 5691 --secret <secret> --books <file>
+ *   npx node src/providers/payments/simulated/main.ts --port 5691 --secret <secret> --books <file>
  */
 const { values } = parseArgs({
   options: {

@@ -29,7 +29,15 @@ export function stripeProvider(options: StripeProviderOptions): PaymentProvider 
   });
   return {
     submit: (request) => asking(async () => read(await create(stripe, request))),
-    status: (reference, providerReference) => asking(() => find(stripe, reference, providerReference)),
+    status: (reference, providerReference) =>
+      asking(() => find(stripe, reference, providerReference)).catch((error: PaymentProviderError) => {
+        // That a question was refused says nothing about the payment.
+        const { outcome, message, errorCode } = error;
+        throw new PaymentProviderError(outcome === "rejected" ? "unknown" : outcome, message, {
+          cause: error,
+          errorCode,
+        });
+      }),
     cancel: (reference, providerReference) => asking(() => cancel(stripe, reference, providerReference)),
     verifySignature: (message, now) => isSignedByStripe(options.webhookSecrets, message, now),
     parseWebhook: parseStripeEvent,
