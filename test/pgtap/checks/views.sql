@@ -240,7 +240,8 @@ insert into breakage values
   ('schedules_past_their_end',
     'update payment_schedules set next_due_at = now() where tenant_id = :tenant and status = ''active'''),
   ('schedules_past_their_end',
-    'update payment_schedules set status = ''active'', ended_at = null where tenant_id = :tenant and status = ''ended'''),
+    'update payment_schedules set status = ''active'', ended_at = null
+      where tenant_id = :tenant and status = ''ended'''),
   ('schedules_past_their_end',
     'update schedule_occurrences set updated_at = now() + interval ''1 hour'' where tenant_id = :tenant
       and status = ''executed'''),
@@ -249,7 +250,8 @@ insert into breakage values
     'update subscription_invoice_lines set amount = 8 where tenant_id = :tenant'),
   ('subscription_invoices_that_differ', 'delete from subscription_charges where tenant_id = :tenant'),
   ('subscription_invoices_that_differ',
-    'update payments p set status = ''submitted'', settlement_transaction_id = null from subscription_invoices i
+    'update payments p set status = ''submitted'', settlement_transaction_id = null
+      from subscription_invoices i
       where i.tenant_id = :tenant and p.tenant_id = i.tenant_id and p.id = i.payment_id'),
   ('subscriptions_that_differ', 'update subscriptions set status = ''past_due'' where tenant_id = :tenant'),
   ('subscriptions_that_differ', 'delete from subscription_invoices where tenant_id = :tenant'),
