@@ -137,9 +137,11 @@ describe("after an outage of nine and a half hours of an hourly schedule", () =>
     await run(worker);
     for (const id of ids) expect(await outcome(id)).toMatchObject({ executed: 10 });
     expect(await payments(books.tenantId)).toEqual([40, 40]);
-    const { rows } = await owner.query("select sum(amount)::text as sum from app_public.payments where tenant_id = $1", [
-      books.tenantId,
-    ]);
+    const { rows } = await owner.query(
+      `select sum(amount)::text as sum
+       from app_public.payments where tenant_id = $1`,
+      [books.tenantId],
+    );
     expect(rows).toEqual([{ sum: "4000" }]);
     expect(await findViolations(owner, books.tenantId)).toEqual([]);
   });
@@ -157,7 +159,10 @@ describe("after an outage of nine and a half hours of an hourly schedule", () =>
          where usename = 'tallystick_worker' and datname = current_database()`,
       );
       await dying;
-      await superuser.query("update graphile_worker._private_jobs set locked_at = null, locked_by = null, run_at = now()");
+      await superuser.query(
+        `update graphile_worker._private_jobs
+         set locked_at = null, locked_by = null, run_at = now()`,
+      );
     }
     await run(worker);
     expect(await outcome(id)).toMatchObject({ executed: 31 });

@@ -43,7 +43,8 @@ async function daysAgo(days: number, id: string): Promise<void> {
      update app_public.subscriptions s set anchor_at = anchor_at - interval '${days} days',
        period_starts_at = period_starts_at - interval '${days} days',
        period_ends_at = period_ends_at - interval '${days} days',
-       trial_ends_at = trial_ends_at - interval '${days} days', next_action_at = next_action_at - interval '${days} days'
+       trial_ends_at = trial_ends_at - interval '${days} days',
+       next_action_at = next_action_at - interval '${days} days'
      where id = '${id}'; commit`,
   );
 }
@@ -87,7 +88,8 @@ test("a trial is billed when it ends, and the job comes back for what is due wit
   await run(worker);
   expect(await invoices(id)).toEqual({});
   await superuser.query(
-    "update app_public.subscriptions set period_ends_at = now() + interval '2 s', next_action_at = now() + interval '2 s' where id = $1",
+    `update app_public.subscriptions
+     set period_ends_at = now() + interval '2 s', next_action_at = now() + interval '2 s' where id = $1`,
     [id],
   );
   await run(worker);

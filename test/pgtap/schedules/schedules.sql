@@ -22,13 +22,15 @@ create function pg_temp.input(
 )
 returns app_public.schedule_input language sql stable as $$
   select row(
-    kind, tests.account('acme', account), tests.account('acme', to_account), amount, currency, null, null, null, null, null,
-    rule, time_zone, starts_at, ends_at, calendar, policy, catch_up, retry_days, key
+    kind, tests.account('acme', account), tests.account('acme', to_account), amount, currency,
+    null, null, null, null, null, rule, time_zone, starts_at, ends_at, calendar, policy, catch_up, retry_days, key
   )::app_public.schedule_input
 $$;
 create temp table made (name text primary key, id uuid) on commit drop;
 grant all on made to public;
-create function pg_temp.id(name text) returns uuid language sql stable as $$ select id from made m where m.name = id.name $$;
+create function pg_temp.id(name text) returns uuid language sql stable as $$
+  select id from made m where m.name = id.name
+$$;
 create function pg_temp.schedule(name text) returns app_public.payment_schedules language sql security definer as $$
   select s from app_public.payment_schedules s where s.id = (select m.id from made m where m.name = schedule.name)
 $$;
@@ -52,7 +54,8 @@ declare
   v_schedule app_public.payment_schedules := pg_temp.schedule(name);
   v_count integer := 0;
 begin
-  while app_private.execute_schedule(v_schedule.tenant_id, v_schedule.id, v_schedule.starts_at + hours * interval '1 hour') loop
+  while app_private.execute_schedule(
+    v_schedule.tenant_id, v_schedule.id, v_schedule.starts_at + hours * interval '1 hour') loop
     v_count := v_count + 1;
   end loop;
   return v_count;
@@ -93,7 +96,8 @@ from (values
 ) as c (input, code);
 
 insert into made select 'once', (app_public.schedule_payment(pg_temp.input(key => 'k'))).id;
-select is((app_public.schedule_payment(pg_temp.input(key => 'k'))).id, pg_temp.id('once'), 'the same key is the same schedule');
+select is((app_public.schedule_payment(pg_temp.input(key => 'k'))).id, pg_temp.id('once'),
+  'the same key is the same schedule');
 select throws_ok('select app_public.schedule_payment(pg_temp.input(key => ''k'', amount => 101))', 'LG501', null,
   'another payment under it is refused');
 select is(pg_temp.occurrences('once'), 'planned', 'what is paid once is planned at once');
@@ -106,8 +110,8 @@ select ok(exists (select from graphile_worker.jobs j where j.key = 'schedules/ex
 
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 insert into made select 'of ann', (app_public.schedule_payment(pg_temp.input('FREQ=HOURLY'))).id;
-select throws_ok('select app_public.schedule_payment(pg_temp.input(account => ''bob'', to_account => ''ann''))', 'LG301', null,
-  'a customer schedules no payment from an account of somebody else');
+select throws_ok('select app_public.schedule_payment(pg_temp.input(account => ''bob'', to_account => ''ann''))',
+  'LG301', null, 'a customer schedules no payment from an account of somebody else');
 select throws_ok('select app_public.schedule_payment(pg_temp.input(to_account => ''sales''))', 'LG301', null,
   'nor to one of the books');
 select throws_ok('select app_public.pause_schedule(pg_temp.id(''once''))', 'LG670', null,
@@ -166,17 +170,19 @@ values (tests.tenant('acme'), 'customer', 'schedules.manage');
 
 -- Skipping, and the end.
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
-select lives_ok($$select app_public.skip_occurrence(s.id, s.starts_at + interval '2 hours') from pg_temp.schedule('of ann') s$$,
+select lives_ok(
+  $$select app_public.skip_occurrence(s.id, s.starts_at + interval '2 hours') from pg_temp.schedule('of ann') s$$,
   'an occurrence is left out on request');
-select throws_ok($$select app_public.skip_occurrence(s.id, s.starts_at) from pg_temp.schedule('of ann') s$$, 'LG674', null,
-  'not one that was paid');
+select throws_ok($$select app_public.skip_occurrence(s.id, s.starts_at) from pg_temp.schedule('of ann') s$$,
+  'LG674', null, 'not one that was paid');
 select is((pg_temp.schedule('of ann')).next_due_at, (pg_temp.schedule('of ann')).starts_at + interval '3 hours',
   'the next one is due');
 select is((app_public.end_schedule(pg_temp.id('of ann'))).status, 'ended', 'a schedule ends by hand');
 select throws_ok('select app_public.resume_schedule(pg_temp.id(''of ann''))', 'LG673', null, 'for good');
 select tests.become_superuser();
 select is(pg_temp.occurrences('of ann'), 'executed failed:LG402 skipped:request skipped:end', 'and pays nothing more');
-select is(pg_temp.events('of ann'), 'schedule.created schedule.executed schedule.failed schedule.ended', 'with an event each');
+select is(pg_temp.events('of ann'), 'schedule.created schedule.executed schedule.failed schedule.ended',
+  'with an event each');
 select is(pg_temp.run('once', 0), 1, 'what is paid once');
 select is((pg_temp.schedule('once')).status, 'ended', 'has ended then');
 
@@ -198,14 +204,16 @@ select is(o.attempts, 3, 'and counted') from app_public.schedule_occurrences o w
 
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tina'));
 insert into made
-select c.name, (app_public.schedule_payment(pg_temp.input('FREQ=HOURLY', amount => 1, catch_up => c.name::app_public.catch_up_policy))).id
+select c.name, (app_public.schedule_payment(pg_temp.input(
+  'FREQ=HOURLY', amount => 1, catch_up => c.name::app_public.catch_up_policy))).id
 from (values ('all'), ('latest'), ('none')) as c (name);
 select tests.become_superuser();
 select pg_temp.plan(name, '{0,1,2,3,4}') from made where name in ('all', 'latest', 'none') order by name;
 select is(array[pg_temp.run('all', 2.5), pg_temp.run('latest', 2.5), pg_temp.run('none', 2.5)], '{3,1,1}',
   'after an outage of hours one works off what was missed');
 select is(pg_temp.occurrences('all'), 'executed executed executed planned planned', 'all of it');
-select is(pg_temp.occurrences('latest'), 'skipped:outage skipped:outage executed planned planned', 'or the latest that is due');
+select is(pg_temp.occurrences('latest'), 'skipped:outage skipped:outage executed planned planned',
+  'or the latest that is due');
 select is(pg_temp.occurrences('none'), 'skipped:outage skipped:outage executed planned planned', 'or what is not late');
 select is(array[pg_temp.run('latest', 9) , pg_temp.run('none', 9)], '{0,0}', 'not before the rule was worked out');
 select ok(pg_temp.plan(name, '{5}', is_last => true)) from made where name in ('latest', 'none') order by name;
@@ -220,17 +228,20 @@ select tests.become('teller', tests.tenant('acme'), tests.user_id('tina'));
 select is((app_public.pause_schedule(pg_temp.id('all'))).status, 'paused', 'a schedule is paused');
 select is(pg_temp.run('all', 3), 0, 'and pays nothing');
 select tests.become_superuser();
-update app_public.schedule_occurrences set due_at = now() - interval '1 minute' where schedule_id = pg_temp.id('all') and number = 4;
+update app_public.schedule_occurrences set due_at = now() - interval '1 minute'
+where schedule_id = pg_temp.id('all') and number = 4;
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tina'));
 select is((app_public.resume_schedule(pg_temp.id('all'))).status, 'active', 'it is resumed');
-select is(pg_temp.occurrences('all'), 'executed executed executed skipped:pause planned', 'without what came due meanwhile');
+select is(pg_temp.occurrences('all'), 'executed executed executed skipped:pause planned',
+  'without what came due meanwhile');
 
 --------------------------------------------------------------------------------------------------
 -- Holidays
 
 select tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
 insert into made select 'calendar', (app_public.create_holiday_calendar('de', 'Germany', '{}')).id;
-select throws_ok('select app_public.create_holiday_calendar(''de'', ''x'')', 'LG676', null, 'the code of a calendar is unique');
+select throws_ok('select app_public.create_holiday_calendar(''de'', ''x'')', 'LG676', null,
+  'the code of a calendar is unique');
 insert into made select 'skip', (app_public.schedule_payment(pg_temp.input(
   'FREQ=DAILY', '2030-05-01 12:00Z', calendar => pg_temp.id('calendar'), policy => 'skip'))).id;
 insert into made select 'next', (app_public.schedule_payment(pg_temp.input(
