@@ -57,7 +57,8 @@ async function measure(owner: pg.Pool, workerUrl: string, workers: number, concu
   while ((await settled()) < count) await sleep(50);
   const seconds = (performance.now() - startedAt) / 1000;
   console.log(
-    `${workers} workers × ${concurrency} jobs, ${values.delay} ms: ${((count - first) / seconds).toFixed(0)} settled/s` +
+    `${workers} workers × ${concurrency} jobs, ${values.delay} ms: ` +
+      `${((count - first) / seconds).toFixed(0)} settled/s` +
       ` (asked for: ${(count / created).toFixed(0)}/s)`,
   );
   await Promise.all(children.map(stop));

@@ -230,7 +230,9 @@ async function setUpProvider(client: PatientClient, { clearing, suspense }: Acco
   ]) {
     await client.ask(
       `mutation ($kind: PaymentProviderSecretKind!, $value: String!) {
-         setPaymentProviderSecret(input: { providerCode: "sim", kind: $kind, value: $value }) { paymentProvider { code } }
+         setPaymentProviderSecret(input: { providerCode: "sim", kind: $kind, value: $value }) {
+           paymentProvider { code }
+         }
        }`,
       { kind, value },
     );

@@ -39,8 +39,8 @@ process.exitCode = report.differences.length === 0 ? 0 : 1;
 function inWords({ settlements, kills, seconds, perSecond, longestStandstillSeconds, ...rest }: ChaosReport): string {
   const { worker, api, connections, provider } = kills;
   return [
-    `${settlements} payments in ${seconds.toFixed(0)} s (${perSecond.toFixed(0)} a second), while ${worker} workers, the`,
-    `API ${api} times, connections ${connections} times and the provider ${provider} times were killed.`,
+    `${settlements} payments in ${seconds.toFixed(0)} s (${perSecond.toFixed(0)} a second), while ${worker} workers,`,
+    `the API ${api} times, connections ${connections} times and the provider ${provider} times were killed.`,
     `The longest time in which none came to an end: ${longestStandstillSeconds.toFixed(1)} s.`,
     `Requests that clients sent again: ${rest.retriesOfClients}.`,
     rest.differences.length === 0

@@ -55,7 +55,8 @@ async function makeCharges(client: Queryable): Promise<void> {
   const campaign = await make(
     "campaign",
     `select id from app_public.create_voucher_campaign('secret', 'Secret', $1, (
-       select id from app_public.open_account(code => 'debts', name => 'x', type => 'liability', currency => 'USD')), $2)`,
+       select id from app_public.open_account(code => 'debts', name => 'x', type => 'liability', currency => 'USD')
+     ), $2)`,
     [books.cash, books.sales],
   );
   const issue = await make("issue", "select issue_id as id from app_public.issue_vouchers($1, 1, 1)", [campaign]);

@@ -148,7 +148,7 @@ describe("an outcome that is unknown", () => {
     expect(await queuedJobs(worker)).toEqual([]);
   });
 
-  test("keeps the payment with its provider, even once that has never heard of it and is not to be reached", async () => {
+  test("keeps the payment with its provider, even once that never heard of it and is not to be reached", async () => {
     await addRule("other");
     const id = await settle(["lost"], 2);
     bank().outage = "unavailable";

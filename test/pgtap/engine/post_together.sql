@@ -50,7 +50,8 @@ select results_eq($$
     ],
     array[tests.user_id('bob'), tests.user_id('ann'), tests.user_id('ann')],
     array(select tests.item('posted', tests.lines('acme', 'cash', 'equity', 1)) from generate_series(1, 3))
-  )) r $$, $$values ('LG401'), ('LG401'), ('LG401')$$, 'a session of somebody else, of other books, or none, is refused');
+  )) r $$, $$values ('LG401'), ('LG401'), ('LG401')$$,
+  'a session of somebody else, of other books, or none, is refused');
 
 -- Thresholds
 insert into app_public.transaction_thresholds (tenant_id, currency, second_factor_amount)

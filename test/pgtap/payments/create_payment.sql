@@ -216,7 +216,8 @@ where made.name = 'short';
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select is(
   coalesce(pg_temp.detail(format('select app_public.create_payment(%L)', tests.payment(
-    'acme', k.kind::app_public.payment_kind, k.account, 1, to_account => k.to_account, refund_of_id => (select m.id from made m where m.name = k.refund_of))))
+    'acme', k.kind::app_public.payment_kind, k.account, 1, to_account => k.to_account,
+    refund_of_id => (select m.id from made m where m.name = k.refund_of))))
     ->> 'code', 'made'),
   k.outcome, format('a customer: %s %s %s', k.kind, k.account, k.to_account))
 from (values
