@@ -2457,6 +2457,8 @@ create table app_public.receipt_pdfs (
 
 --!include schedules/recurrence_rule_fault.sql
 
+--!include schedules/recurrence_rule_fault.sql
+
 --!include errors/refusals.sql
 --!include identity/permissions.sql
 --!include audit/security_event_kinds.sql

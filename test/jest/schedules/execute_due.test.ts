@@ -139,8 +139,6 @@ describe("after an outage of nine and a half hours of an hourly schedule", () =>
     expect(await payments(books.tenantId)).toEqual([40, 40]);
     const { rows } = await owner.query(
       "select sum(amount)::text as sum from app_public.payments where tenant_id = $1",
-      `select sum(amount)::text as sum
-       from app_public.payments where tenant_id = $1`,
       [books.tenantId],
     );
     expect(rows).toEqual([{ sum: "4000" }]);
@@ -162,8 +160,6 @@ describe("after an outage of nine and a half hours of an hourly schedule", () =>
       await dying;
       await superuser.query(
         "update graphile_worker._private_jobs set locked_at = null, locked_by = null, run_at = now()",
-        `update graphile_worker._private_jobs
-         set locked_at = null, locked_by = null, run_at = now()`,
       );
     }
     await run(worker);

@@ -92,7 +92,6 @@ select throws_ok(
   format($$insert into app_public.payment_schedules (
       tenant_id, kind, account_id, to_account_id, amount, currency, rule, time_zone, starts_at, planned_until,
         created_by)
-      created_by)
     values (%s, 'transfer', %L, %L, 1, 'EUR', 'FREQ=MINUTELY', 'UTC', '2026-01-01', '2026-01-01', %L)$$,
     tests.tenant('acme'), tests.account('acme', 'ann'), tests.account('acme', 'bob'), tests.user_id('setup')),
   '23514', null, 'a rule that is none is not even written by the owner');

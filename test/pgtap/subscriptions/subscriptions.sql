@@ -26,9 +26,6 @@ create temp table made (name text primary key, id uuid) on commit drop;
 grant all on made to public;
 create function pg_temp.id(name text) returns uuid language sql stable as $$ select id from made m
   where m.name = id.name $$;
-create function pg_temp.id(name text) returns uuid language sql stable as $$
-  select id from made m where m.name = id.name
-$$;
 create function pg_temp.sub(name text) returns app_public.subscriptions language sql security definer as $$
   select s from app_public.subscriptions s where s.id = (select m.id from made m where m.name = sub.name)
 $$;
@@ -39,8 +36,6 @@ $$;
 create function pg_temp.lines(name text) returns text language sql security definer as $$
   select string_agg(l.kind || ':' || l.amount || case when l.invoice_id is null then '?' else '' end, ' '
     order by l.number)
-  select string_agg(
-    l.kind || ':' || l.amount || case when l.invoice_id is null then '?' else '' end, ' ' order by l.number)
   from app_public.subscription_invoice_lines l where l.subscription_id = (pg_temp.sub(name)).id
 $$;
 create function pg_temp.moves(name text) returns text language sql security definer as $$
@@ -78,9 +73,6 @@ $$;
 select is(
   (select string_agg(to_char(app_hidden.period_start('2026-01-31 09:00Z', 'month', 1, 'UTC', n) at time zone 'UTC',
     'MM-DD'), ' ' order by n)
-  (select string_agg(
-      to_char(app_hidden.period_start('2026-01-31 09:00Z', 'month', 1, 'UTC', n) at time zone 'UTC', 'MM-DD'),
-      ' ' order by n)
     from generate_series(0, 4) n),
   '01-31 02-28 03-31 04-30 05-31', 'months are counted from the anchor, so that the 31st comes back');
 select is(app_hidden.period_start('2028-02-29 12:00Z', 'year', 1, 'UTC', 1), '2029-02-28 12:00Z',
@@ -105,9 +97,6 @@ select is_empty(
       select r.n as seed, (mod(r.n * 7919, 100000) + 1)::numeric as price,
         array(select make_interval(secs => mod(r.n * i * 104729, 2592000)) from generate_series(1, 12) i
           order by 1) as cuts,
-        array(
-          select make_interval(secs => mod(r.n * i * 104729, 2592000)) from generate_series(1, 12) i order by 1
-        ) as cuts,
         case when mod(r.n, 2) = 0 then 'by_day' else 'by_second' end::app_public.proration_policy as policy
       from generate_series(1, 300) r (n)
     ),
@@ -118,20 +107,12 @@ select is_empty(
         - app_hidden.consumed(p.price, '2026-03-01Z', '2026-03-31Z',
           case when c.n = 1 then '2026-03-01Z' else '2026-03-01Z'::timestamptz + p.cuts[c.n - 1] end, p.policy,
             'Europe/Berlin') as amount
-          case when c.n > 12 then '2026-03-31Z' else '2026-03-01Z'::timestamptz + p.cuts[c.n] end,
-          p.policy, 'Europe/Berlin')
-        - app_hidden.consumed(p.price, '2026-03-01Z', '2026-03-31Z',
-          case when c.n = 1 then '2026-03-01Z' else '2026-03-01Z'::timestamptz + p.cuts[c.n - 1] end,
-          p.policy, 'Europe/Berlin') as amount
       from parting p cross join generate_series(1, 13) c (n)
     )
     select seed from part group by seed, price having sum(amount) <> price or min(amount) < 0$$,
   'in 300 periods parted in thirteen no minor unit is made or lost');
 select is(app_hidden.consumed(1e37, '2026-01-01Z', '2027-01-01Z',
   '2026-01-01Z'::timestamptz + interval '1 microsecond', 'by_second', 'UTC'),
-select is(
-  app_hidden.consumed(
-    1e37, '2026-01-01Z', '2027-01-01Z', '2026-01-01Z'::timestamptz + interval '1 microsecond', 'by_second', 'UTC'),
   317097919837645865043125, 'the arithmetic is exact for any amount');
 
 --------------------------------------------------------------------------------------------------
@@ -151,8 +132,6 @@ from (values
 insert into made
 select c.code, (app_public.create_plan(pg_temp.plan(c.code, c.price, c.unit, c.trial, c.proration, c.dunning,
   c.outcome))).id
-select c.code,
-  (app_public.create_plan(pg_temp.plan(c.code, c.price, c.unit, c.trial, c.proration, c.dunning, c.outcome))).id
 from (values
   ('gold', 3000, 'month'::app_public.plan_interval, null::integer, null::app_public.proration_policy, null::integer[],
     null::app_public.dunning_outcome),
@@ -166,9 +145,6 @@ select throws_ok('select app_public.create_plan(pg_temp.plan(''gold''))', 'LG67C
   'the code of a plan is unique');
 select is((select array_agg(d.after_days order by d.number) from app_public.plan_dunning_steps d
   where d.plan_id = pg_temp.id('gold')),
-select is(
-  (select array_agg(d.after_days order by d.number)
-    from app_public.plan_dunning_steps d where d.plan_id = pg_temp.id('gold')),
   '{1,3,5,7}'::smallint[], 'unpaid invoices are tried again after 1, 3, 5 and 7 days');
 
 --------------------------------------------------------------------------------------------------
@@ -191,21 +167,12 @@ select is((select count(*) from app_public.subscriptions), 1::bigint, 'and no su
 select throws_ok(format('select app_public.subscribe(%L, %L)', pg_temp.id('gold'), tests.account('acme', 'bob')),
   'LG301', null,
   'a customer does not subscribe for others');
-  'LG67F', null, 'an account subscribes to a plan once');
-select throws_ok(format('select app_public.subscribe(%L, %L)', pg_temp.id('dear'), tests.account('acme', 'ann')),
-  'LG202', null, 'what the account cannot pay is refused');
-select is((select count(*) from app_public.subscriptions), 1::bigint, 'and no subscription comes of it');
-select throws_ok(format('select app_public.subscribe(%L, %L)', pg_temp.id('gold'), tests.account('acme', 'bob')),
-  'LG301', null, 'a customer does not subscribe for others');
 select throws_ok(format('select app_public.subscribe(%L, %L)', uuidv7(), tests.account('acme', 'ann')), 'LG67A', null,
   'a plan that is not there');
 select throws_ok(format('select app_public.subscribe(%L, %L, 0)', pg_temp.id('silver'), tests.account('acme', 'ann')),
   'LG67H', null, 'no quantity');
 select throws_ok(format('select app_public.subscribe(%L, %L, counterparty_id => %L)', pg_temp.id('silver'),
   tests.account('acme', 'ann'), uuidv7()),
-select throws_ok(
-  format('select app_public.subscribe(%L, %L, counterparty_id => %L)',
-    pg_temp.id('silver'), tests.account('acme', 'ann'), uuidv7()),
   'LG67H', null, 'a counterparty without a provider');
 select tests.become('customer', tests.tenant('acme'), tests.user_id('bob'));
 select is((select count(*) from app_public.subscriptions) + (select count(*) from app_public.subscription_invoices)
@@ -246,8 +213,6 @@ select is(pg_temp.invoices('ann gold'), 'paid:3000 paid:0', 'its invoice has the
 select is(pg_temp.lines('ann gold'),
   'period:3000 unused:-2000 remaining:4000 unused:-4000 remaining:2000 '
   || 'unused:-2000 remaining:667 period:1000 carried:333 carried:-333?',
-  'period:3000 unused:-2000 remaining:4000 unused:-4000 remaining:2000 unused:-2000 remaining:667 '
-  || 'period:1000 carried:333 carried:-333?',
   'and what that leaves is carried on');
 select is(pg_temp.run('ann gold', (pg_temp.sub('ann gold')).period_ends_at), 1, 'to the one after');
 select is(pg_temp.invoices('ann gold'), 'paid:3000 paid:0 paid:667', 'which asks for the rest');
@@ -263,7 +228,6 @@ select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select throws_ok(format('select app_public.change_subscription(pg_temp.id(''ann gold''), %L)', pg_temp.id('yearly')),
   'LG202', null,
   'a change that the account cannot pay is refused');
-  'LG202', null, 'a change that the account cannot pay is refused');
 select is((pg_temp.sub('ann gold')).plan_id, pg_temp.id('silver'), 'as a whole');
 select tests.become_superuser();
 select tests.post('acme', 'cash', 'ann', 20000);
@@ -274,7 +238,6 @@ from app_public.preview_subscription_change(pg_temp.id('ann gold'), pg_temp.id('
 select is((app_public.change_subscription(pg_temp.id('ann gold'), pg_temp.id('yearly'))).period_ends_at,
   now() + interval '1 year',
   'a period of the new interval begins');
-  now() + interval '1 year', 'a period of the new interval begins');
 select is(pg_temp.invoices('ann gold'), 'paid:3000 paid:0 paid:667 paid:8500', 'and is paid at once, less the credit');
 
 --------------------------------------------------------------------------------------------------
@@ -288,13 +251,6 @@ select is(pg_temp.moves('trial of bob') || coalesce(pg_temp.invoices('trial of b
   'a trial is free');
 select is((pg_temp.sub('trial of bob')).next_action_at,
   (pg_temp.sub('trial of bob')).trial_ends_at - interval '3 days', 'its end is told before');
-insert into made select 'trial of bob',
-  (app_public.subscribe(pg_temp.id('trial'), tests.account('acme', 'bob'), 20)).id;
-select tests.become_superuser();
-select is(pg_temp.moves('trial of bob') || coalesce(pg_temp.invoices('trial of bob'), ' nothing'), 'trialing nothing',
-  'a trial is free');
-select is((pg_temp.sub('trial of bob')).next_action_at, (pg_temp.sub('trial of bob')).trial_ends_at - interval '3 days',
-  'its end is told before');
 select is(pg_temp.run('trial of bob', (pg_temp.sub('trial of bob')).trial_notice_at), 1, 'once');
 select is(pg_temp.run('trial of bob', (pg_temp.sub('trial of bob')).trial_ends_at), 1,
   'at its end the first period is billed');
@@ -302,8 +258,6 @@ select is(pg_temp.moves('trial of bob') || ' ' || pg_temp.invoices('trial of bob
   'what cannot be paid is past due');
 select is((pg_temp.sub('trial of bob')).next_action_at,
   (pg_temp.sub('trial of bob')).trial_ends_at + interval '2 days', 'and tried again when the plan says');
-select is((pg_temp.sub('trial of bob')).next_action_at, (pg_temp.sub('trial of bob')).trial_ends_at + interval '2 days',
-  'and tried again when the plan says');
 select is(array[pg_temp.run('trial of bob', (pg_temp.sub('trial of bob')).next_action_at - interval '1 s'),
   pg_temp.run('trial of bob', (pg_temp.sub('trial of bob')).next_action_at)], '{0,1}', 'not before');
 select is(pg_temp.moves('trial of bob') || ' ' || pg_temp.invoices('trial of bob'),
@@ -311,8 +265,6 @@ select is(pg_temp.moves('trial of bob') || ' ' || pg_temp.invoices('trial of bob
   'after the last step it is given up, and the subscription paused');
 select is(pg_temp.events('trial of bob'),
   'created trial_ending invoiced payment_failed past_due payment_failed paused', 'with an event each');
-select is(pg_temp.events('trial of bob'), 'created trial_ending invoiced payment_failed past_due payment_failed paused',
-  'with an event each');
 select tests.become('teller', tests.tenant('acme'), tests.user_id('tina'));
 select throws_ok('select app_public.resume_subscription(pg_temp.id(''trial of bob''))', 'LG202', null,
   'resuming is paid at once, or refused');
@@ -328,7 +280,6 @@ select is((app_public.pause_subscription(pg_temp.id('trial of bob'))).next_actio
 select is((app_public.resume_subscription(pg_temp.id('trial of bob'))).next_action_at,
   (pg_temp.sub('trial of bob')).period_ends_at,
   'and goes on with the period that was paid');
-  (pg_temp.sub('trial of bob')).period_ends_at, 'and goes on with the period that was paid');
 select is((app_public.cancel_subscription(pg_temp.id('trial of bob'))).status, 'active',
   'one that is cancelled stays in use');
 select tests.become_superuser();
@@ -353,8 +304,6 @@ select is(pg_temp.lines('silver of bob'), 'period:1000 period:1000 period:1000 p
 -- From outside: the subscription is in use while the provider has not answered.
 insert into made select 'outside', (app_public.subscribe(pg_temp.id('silver'), tests.account('acme', 'bob'),
   provider_code => 'bank')).id;
-insert into made select 'outside',
-  (app_public.subscribe(pg_temp.id('silver'), tests.account('acme', 'bob'), provider_code => 'bank')).id;
 select is(pg_temp.invoices('outside') || ' ' || (pg_temp.sub('outside')).status, 'open:1000 active',
   'a payment by a provider is waited for');
 select throws_ok('select app_public.cancel_subscription(pg_temp.id(''outside''), false)', 'LG67E', null,
@@ -363,8 +312,6 @@ select tests.become_superuser();
 create function pg_temp.payment(name text) returns uuid language sql as $$
   select i.payment_id from app_public.subscription_invoices i where i.subscription_id = pg_temp.id(name)
     and i.status <> 'void'
-  select i.payment_id from app_public.subscription_invoices i
-  where i.subscription_id = pg_temp.id(name) and i.status <> 'void'
   order by i.period_number desc limit 1
 $$;
 select app_private.submit_payment(app_private.system_actor(tests.tenant('acme')), tests.tenant('acme'),
