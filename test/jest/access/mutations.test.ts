@@ -216,7 +216,6 @@ function leastValue(of: GraphQLSchema, type: GraphQLInputType): unknown {
   }
   const values: Record<string, unknown> = {
     UUID: randomUUID(),
-    Date: "2026-01-01",
     Int: 1,
     Boolean: true,
     Date: "2026-01-01",
