@@ -30,6 +30,8 @@ const { books, otherBooks } = api;
 const attacker = { tenant: otherBooks.tenant } as const;
 const schema = buildClientSchema(await api.get(getIntrospectionQuery()));
 const ids = new Map<string, string>();
+/** A subscription that the caller may see, by the caller's account. */
+const subscriptions = new Map<string, string>();
 const nodeIds: string[] = [];
 
 /** A row of each kind by which payments are charged, and of each that has to do with vouchers. */
@@ -42,7 +44,7 @@ async function makeCharges(client: Queryable): Promise<void> {
   };
   const schedule = { code: "secret", payment_kind: "transfer", currency: "USD", method: "fixed", fixed_amount: 1 };
   await make(
-    "schedule",
+    "fee schedule",
     "select id from app_public.set_fee_schedule(jsonb_populate_record(null::app_public.fee_schedule_input, $1))",
     [JSON.stringify({ ...schedule, bearer: "payer", beneficiary_account_id: books.sales })],
   );
@@ -104,31 +106,7 @@ beforeAll(async () => {
     { payment: { kind: "TRANSFER", accountId: books.cash, toAccountId: books.wallet, amount: "1" } },
   );
   ids.set("payment", paid.createPayment.payment.id);
-  const standing = await api.get(
-    `mutation ($schedule: ScheduleInput!, $plan: PlanInput!) {
-      calendar: createHolidayCalendar(input: { code: "secret", name: "Secret" }) { holidayCalendar { id } }
-      schedule: schedulePayment(input: { schedule: $schedule }) { paymentSchedule { id } }
-      plan: createPlan(input: { plan: $plan }) { plan { id } }
-    }`,
-    {
-      schedule: {
-        kind: "TRANSFER",
-        accountId: books.cash,
-        toAccountId: books.wallet,
-        amount: "1",
-        timeZone: "UTC",
-        startsAt: new Date(Date.now() + 86_400_000),
-      },
-      plan: { code: "secret", name: "Secret", price: "1", intervalUnit: "MONTH", merchantAccountId: books.sales },
-    },
-  );
-  const { subscribe } = await api.get(
-    `mutation ($plan: UUID!, $account: UUID!) {
-      subscribe(input: { planId: $plan, accountId: $account }) { planSubscription { id } } }`,
-    { plan: standing.plan.plan.id, account: books.cash },
-  );
-  ids.set("calendar", standing.calendar.holidayCalendar.id).set("schedule", standing.schedule.paymentSchedule.id);
-  ids.set("plan", standing.plan.plan.id).set("subscription", subscribe.planSubscription.id);
+  await makeStanding();
   await api.db.withClient("owner", async (client) => {
     for (const { tenant } of [books, otherBooks]) await makeProvider(client, tenant);
     const { rows } = await client.query<{ id: string }>(
@@ -158,6 +136,41 @@ beforeAll(async () => {
   for (const { nodes } of [accounts, transactions, accountSets, transactionProposals] as { nodes: Node[] }[])
     for (const node of nodes) nodeIds.push(node.nodeId, ...(node.postings?.nodes ?? []).map((one) => one.nodeId));
 }, 120_000);
+
+/** A calendar, a schedule, a plan and a subscription of these books; the others have their own. */
+async function makeStanding(): Promise<void> {
+  for (const { tenant, cash, wallet, sales } of [otherBooks, books]) {
+    const made = await api.get(
+      `mutation ($schedule: ScheduleInput!, $plan: PlanInput!) {
+        calendar: createHolidayCalendar(input: { code: "secret", name: "Secret" }) { holidayCalendar { id } }
+        schedule: schedulePayment(input: { schedule: $schedule }) { paymentSchedule { id } }
+        plan: createPlan(input: { plan: $plan }) { plan { id } }
+      }`,
+      {
+        schedule: {
+          kind: "TRANSFER",
+          accountId: cash,
+          toAccountId: wallet,
+          amount: "1",
+          timeZone: "UTC",
+          startsAt: new Date(Date.now() + 86_400_000),
+        },
+        plan: { code: "secret", name: "Secret", price: "1", intervalUnit: "MONTH", merchantAccountId: sales },
+      },
+      { tenant },
+    );
+    const { subscribe } = await api.get(
+      `mutation ($plan: UUID!, $account: UUID!) {
+        subscribe(input: { planId: $plan, accountId: $account }) { planSubscription { id } } }`,
+      { plan: made.plan.plan.id, account: cash },
+      { tenant },
+    );
+    subscriptions.set(cash, subscribe.planSubscription.id);
+    // The last are those of these books.
+    ids.set("calendar", made.calendar.holidayCalendar.id).set("schedule", made.schedule.paymentSchedule.id);
+    ids.set("plan", made.plan.plan.id).set("subscription", subscribe.planSubscription.id);
+  }
+}
 
 /** A statement of these books with an entry that a person may match to a payment. */
 async function addReconciliation(): Promise<void> {
@@ -206,6 +219,9 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
   if (named.name === "PostingInput") return { accountId: path ? id : own, direction: "DEBIT", amount: "1" };
   if (named.name === "PaymentInput") return paymentWith(path?.[0], id, own);
   if (named.name === "ScheduleInput") return scheduleWith(path?.[0], id, own);
+  if (named.name === "PlanInput")
+    return { code: "told", name: "Told", price: "1", intervalUnit: "MONTH", merchantAccountId: id };
+  if (named.name === "SetPaymentProviderAccountInput") return providerAccountWith(path?.[0], id, own);
   if (named.name === "ConditionInput") return { accountId: id, minimumAvailable: "99999999" };
   const entries = Object.values(named.getFields()).map((field: GraphQLInputField) => {
     const isOnPath = path?.[0] === field.name;
@@ -220,12 +236,20 @@ function valueWith(type: GraphQLInputType, path: string[] | undefined, id: strin
   return Object.fromEntries(entries);
 }
 
+/** The accounts of the provider that both books have, with `id` for one of them. */
+function providerAccountWith(field: string | undefined, id: string, own: string): object {
+  const accounts = { clearingAccountId: own, suspenseAccountId: walletBeside(own) };
+  return { providerCode: "bank", currency: "USD", ...accounts, ...(field === undefined ? {} : { [field]: id }) };
+}
+
+const walletBeside = (own: string): string => (own === books.cash ? books.wallet : otherBooks.wallet);
+
 /** A schedule of the kind that takes `id` in this field. */
 function scheduleWith(field: string | undefined, id: string, own: string): object {
   const times = { timeZone: "UTC", startsAt: "2030-01-01T00:00:00Z" };
   if (field !== "holidayCalendarId") return { ...paymentWith(field, id, own), ...times };
   // What is looked at before the calendar is in order: the caller has an account to pay to.
-  const toAccountId = own === books.cash ? books.wallet : otherBooks.wallet;
+  const toAccountId = walletBeside(own);
   const calendar = { holidayCalendarId: id, holidayPolicy: "SKIP" };
   return { kind: "TRANSFER", accountId: own, toAccountId, amount: "1", ...calendar, ...times };
 }
@@ -234,6 +258,9 @@ function scheduleWith(field: string | undefined, id: string, own: string): objec
 function paymentWith(field: string | undefined, id: string, own: string): object {
   if (field === "refundOfId") return { kind: "REFUND", refundOfId: id };
   const kind = field === "toAccountId" ? "TRANSFER" : "PAY_OUT";
+  // Whom it goes to is looked at once the provider is known.
+  if (field === "counterpartyId")
+    return { kind, accountId: own, amount: "1", providerCode: "bank", counterpartyId: id };
   return { kind, accountId: own, amount: "1", ...(field === undefined ? {} : { [field]: id }) };
 }
 
@@ -248,6 +275,8 @@ function leastScalar(name: string, own: string): unknown {
     Datetime: "2026-01-01T00:00:00Z",
     Date: "2026-01-01",
   };
+  const times = { Date: "2026-01-01", Datetime: "2026-01-01T00:00:00Z" };
+  const values: Record<string, unknown> = { UUID: own, Int: 1, Boolean: true, ...times };
   return values[name] ?? "1";
 }
 
@@ -290,8 +319,13 @@ async function answer(
   );
   const declared = used.map((arg) => `$${arg.name}: ${arg.type}`).join(", ");
   const passed = used.map((arg) => `${arg.name}: $${arg.name}`).join(", ");
+  const times = { timeZone: "UTC", startsAt: "2030-01-01T00:00:00Z" };
+  const beside: Record<string, unknown> = { subscriptionId: subscriptions.get(own), ...times };
   const variables = Object.fromEntries(
-    used.map((arg) => [arg.name, valueWith(arg.type, arg.name === path[0] ? path.slice(1) : undefined, id, own)]),
+    used.map((arg) => {
+      if (arg.name === path[0]) return [arg.name, valueWith(arg.type, path.slice(1), id, own)];
+      return [arg.name, beside[arg.name] ?? valueWith(arg.type, undefined, id, own)];
+    }),
   );
   const { status, text, errors } = await api.ask(
     `${kind} (${declared}) { ${name}(${passed}) ${selection} }`,
@@ -396,15 +430,33 @@ test("a user who belongs to both shows nothing of the books that are not asked f
   expect(memberships.totalCount).toBe(1);
 });
 
+/** Until the server has written down what it refused: it does not wait for that, and here there are thousands. */
+async function untilRecorded(): Promise<void> {
+  await api.db.withClient("superuser", async (client) => {
+    for (let quiet = 0; quiet < 10; ) {
+      await client.query("select pg_sleep(0.05)");
+      const { rowCount } = await client.query(
+        `select from pg_stat_activity
+         where datname = $1 and application_name = 'tallystick-api' and state <> 'idle'`,
+        [api.db.name],
+      );
+      quiet = rowCount === 0 ? quiet + 1 : 0;
+    }
+  });
+}
+
 // Last, because it changes the books.
 test("the same questions tell an admin of these books what there is", async () => {
   const indifferent: string[] = [];
-  for (const target of all) {
+  // One that is archived is none to those that pay: it is archived after them.
+  const archives = ({ name }: Target): number => Number(name === "archiveCounterparty");
+  for (const target of all.toSorted((a, b) => archives(a) - archives(b))) {
     const told = [...ids.values()].map(
       async (id) => (await answer(target, id, {})) !== (await answer(target, nobodys(id), {})),
     );
     if (!(await Promise.all(told)).includes(true)) indifferent.push(`${target.name} ${target.path.join(".")}`);
   }
+  await untilRecorded();
   expect(indifferent.sort()).toEqual(
     [
       // A key is refused for want of scopes, a decision for want of a reason, a reading for want of the permission.
@@ -421,8 +473,6 @@ test("the same questions tell an admin of these books what there is", async () =
       "enableUser input.userId",
       // An admin has no messages and these books no receipts.
       "markNotificationsRead input.ids",
-      "matchByHand input.itemIds",
-      "proposeWriteOff input.accountId",
       "receipt id",
       // Anybody may own an account, and who has no session, or no details, is answered as who is nobody.
       "customerDetails userId",
@@ -431,6 +481,7 @@ test("the same questions tell an admin of these books what there is", async () =
       "revokeSession input.id",
       // The least input has not the shape of a campaign, a fee, a merchant, a plan or a split.
       "createPlan input.plan.merchantAccountId",
+      // The least input has not the shape of a campaign, a fee, a merchant, a split, a match or a write-off.
       "createVoucherCampaign input.breakageAccountId",
       "createVoucherCampaign input.fundingAccountId",
       "createVoucherCampaign input.liabilityAccountId",
@@ -442,6 +493,8 @@ test("the same questions tell an admin of these books what there is", async () =
       "setMerchant input.merchant.counterpartyId",
       "setSplitRule input.accountId",
       "setSplitRule input.shares.accountId",
+      "matchByHand input.itemIds",
+      "proposeWriteOff input.accountId",
     ].sort(),
   );
 }, 240_000);
