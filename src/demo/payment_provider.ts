@@ -54,8 +54,10 @@ export async function startDemoProvider(options: { dataDir: string; secret: stri
     [
       join(projectRoot, "src/providers/payments/simulated/main.ts"),
       ...["--port", "0", "--secret", secret, "--books", join(options.dataDir, "simulated_provider.jsonl")],
+      "--until-stdin-ends",
     ],
-    { stdio: ["ignore", "pipe", "inherit"], detached: true },
+    // Its input ends when this process does, however that comes about.
+    { stdio: ["pipe", "pipe", "inherit"], detached: true },
   );
   const url = await urlOf(child);
   const command = (down: string): string =>

@@ -242,8 +242,6 @@ insert into breakage values
   ('schedules_past_their_end',
     'update payment_schedules set status = ''active'', ended_at = null
       where tenant_id = :tenant and status = ''ended'''),
-    'update payment_schedules set status = ''active'', ended_at = null '
-    || 'where tenant_id = :tenant and status = ''ended'''),
   ('schedules_past_their_end',
     'update schedule_occurrences set updated_at = now() + interval ''1 hour'' where tenant_id = :tenant
       and status = ''executed'''),

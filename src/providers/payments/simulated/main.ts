@@ -15,6 +15,7 @@ const { values } = parseArgs({
     "webhook-secret": { type: "string" },
     "webhook-url": { type: "string" },
     books: { type: "string" },
+    "until-stdin-ends": { type: "boolean", default: false },
   },
 });
 if (values.secret === undefined) {
@@ -30,5 +31,8 @@ const provider = await startSimulatedPaymentProvider({
   booksPath: values.books,
 });
 console.log(`The simulated payment provider answers at ${provider.url}.`);
-await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+const ends = [once(process, "SIGINT"), once(process, "SIGTERM")];
+if (values["until-stdin-ends"]) ends.push(once(process.stdin.resume(), "end"));
+await Promise.race(ends);
 await provider.stop();
+process.stdin.destroy();
