@@ -32,12 +32,15 @@ export async function start(config: Config, options: StartOptions): Promise<numb
   const parts: RunningPart[] = [];
   const end = waitForEnd(options.say);
   try {
+    // A process of its own, which gets up while the database does.
+    const providing = simulateProvider(config, options, parts);
+    providing.catch(() => undefined);
     const urls = await openParts(config, options, parts, end.fail);
     const catcher = await catchMails(config, options, urls, parts);
     const mail = catcher
       ? { url: catcher.smtpUrl, from: "Tallystick <mail@demo.example>", requireTls: false }
       : config.mail;
-    const provider = await simulateProvider(config, options, urls, parts);
+    const provider = await providing;
     const paymentProviders = { ...config.paymentProviders, ...(provider && { simulatedUrl: provider.url }) };
     const apiUrl = end.asked()
       ? undefined
@@ -144,11 +147,10 @@ async function catchMails(
 async function simulateProvider(
   config: Config,
   { only }: StartOptions,
-  { database }: PartUrls,
   parts: RunningPart[],
 ): Promise<DemoProvider | undefined> {
-  const { environment, dataDir, paymentProviders } = config;
-  if (environment !== "development" || paymentProviders.simulatedUrl || !database?.embedded || only !== undefined)
+  const { environment, dataDir, databaseUrl, paymentProviders } = config;
+  if (environment !== "development" || paymentProviders.simulatedUrl || databaseUrl || only !== undefined)
     return undefined;
   const provider = await startDemoProvider({ dataDir, secret: loadSecrets(dataDir).demoSecret });
   parts.push(provider);
