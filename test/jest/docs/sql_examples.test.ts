@@ -18,7 +18,7 @@ describe("how to operate the database", () => {
   test("an auditor sees every account with its balance", async () => {
     const results = await db.withClient("owner", (client) => client.query(blocks[0] ?? ""));
     const accounts = [results].flat().find(({ command, rows }) => command === "SELECT" && "posted" in (rows[0] ?? {}));
-    expect(accounts?.rows).toHaveLength(15);
+    expect(accounts?.rows).toHaveLength(17);
   });
 
   test("the checks are empty for the owner, who sees every tenant", async () => {
