@@ -1,1 +1,3 @@
 -- The migration being written. See migrations/README.md.
+--!include engine/batch_lines__of_targets.sql
+--!include engine/post_batch__read_targets.sql
