@@ -3,7 +3,7 @@
 // because it also has to run under an older Node.js, which cannot read TypeScript.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
+import * as module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,10 @@ import { fileURLToPath } from "node:url";
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
 // Graphile's libraries warn unless they are told; why production: src/graphql/environment.ts.
 process.env.GRAPHILE_ENV ??= "production";
+// What is loaded is kept compiled, which halves the time to start. Beside the packages, not in the temporary
+// directory, where another user could leave code for us to run. Where it cannot be written it is done without.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../../node_modules/.cache/compiled", import.meta.url));
+module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
 
 if (Number(process.versions.node.split(".")[0]) >= 24) await import(main);
 else runPinned();
@@ -34,7 +38,7 @@ function runPinned() {
 
 function findPinned() {
   try {
-    const folder = dirname(createRequire(import.meta.url).resolve("node/package.json"));
+    const folder = dirname(module.createRequire(import.meta.url).resolve("node/package.json"));
     const path = join(folder, "bin", process.platform === "win32" ? "node.exe" : "node");
     return existsSync(path) ? path : undefined;
   } catch {
