@@ -1,3 +1,6 @@
 -- The migration being written. See migrations/README.md.
 --!include engine/batch_lines__of_targets.sql
 --!include engine/post_batch__read_targets.sql
+--!include ledger/tg_postings__check.sql
+--!include ledger/tg_transactions__check.sql
+--!include engine/post_batch__write.sql

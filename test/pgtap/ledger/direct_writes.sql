@@ -1,6 +1,6 @@
 -- Written past the engine, by the owner, with the triggers on: what is unbalanced or does not fit is refused.
 begin;
-select plan(38);
+select plan(40);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -137,6 +137,10 @@ select throws_ok('select pg_temp.write(version_step => 0)', '23505', null,
   'a version that is taken is refused');
 select throws_ok('select pg_temp.write(balance_step => 0)', 'LG320', null,
   'a balance that was not brought forward is refused');
+select throws_ok('select pg_temp.write(balance_step => 2)', 'LG320', null,
+  'nor one that is further on than its postings');
+select throws_ok('select pg_temp.write(credit_amount => 0, currency => ''EUR'')', '23514', null,
+  'a posting that moves nothing is refused');
 select throws_ok('select pg_temp.write(balance_counter_step => 0)', 'LG320', null,
   'nor one with other counters');
 select throws_ok('select pg_temp.write(balance_counter_step => 11)', 'LG320', null,
