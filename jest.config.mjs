@@ -1,6 +1,6 @@
 /** Jest runs TypeScript as Node.js does: types are blanked out, nothing is rewritten. */
 export default {
-  testEnvironment: "node",
+  testEnvironment: "<rootDir>/test/support/environment.ts",
   extensionsToTreatAsEsm: [".ts"],
   transform: { "\\.ts$": "<rootDir>/test/support/strip_types.cjs" },
   testMatch: ["<rootDir>/test/jest/**/*.test.ts"],
