@@ -117,7 +117,7 @@ async function startParts(
   return api?.url;
 }
 
-/** What only one part needs is loaded with it: a worker does without PostGraphile, whatever has books without the demo. */
+/** What only one part needs is loaded with it: a worker does without PostGraphile, others without the demonstration. */
 async function loadAndStartApi(options: ApiOptions): Promise<RunningPart> {
   const { startApi } = await import("./api.ts");
   return startApi(options);
