@@ -41,7 +41,6 @@ async function runDatabaseChecks(): Promise<Outcome[]> {
   return [
     await runCheck("fixtures and migrations agree", script("check_drift.ts")),
     await runCheck("generated files", script("schema_snapshot.ts", "--check")),
-    await runCheck("pgTAP files under pg_prove", script("pg_prove.ts")),
   ];
 }
 
