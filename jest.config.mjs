@@ -5,6 +5,7 @@ export default {
   transform: { "\\.ts$": "<rootDir>/test/support/strip_types.cjs" },
   testMatch: ["<rootDir>/test/jest/**/*.test.ts"],
   modulePathIgnorePatterns: ["<rootDir>/\\.data/"],
+  testSequencer: "<rootDir>/test/support/sequencer.ts",
   globalSetup: "<rootDir>/test/support/global_setup.ts",
   globalTeardown: "<rootDir>/test/support/global_teardown.ts",
   testTimeout: 30_000,
