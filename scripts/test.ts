@@ -1,6 +1,6 @@
 /**
  * `npm test`: every check of the project, with a summary. The quick checks run first; then jest
- * (which includes the pgTAP tests) beside the checks that need a database of their own.
+ * (which includes the pgTAP files, under pg_prove) beside the checks that need a database of their own.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
