@@ -1,10 +1,11 @@
 /** Jest runs TypeScript as Node.js does: types are blanked out, nothing is rewritten. */
 export default {
-  testEnvironment: "node",
+  testEnvironment: "<rootDir>/test/support/environment.ts",
   extensionsToTreatAsEsm: [".ts"],
   transform: { "\\.ts$": "<rootDir>/test/support/strip_types.cjs" },
   testMatch: ["<rootDir>/test/jest/**/*.test.ts"],
   modulePathIgnorePatterns: ["<rootDir>/\\.data/"],
+  testSequencer: "<rootDir>/test/support/sequencer.ts",
   globalSetup: "<rootDir>/test/support/global_setup.ts",
   globalTeardown: "<rootDir>/test/support/global_teardown.ts",
   testTimeout: 30_000,

@@ -1,6 +1,6 @@
 /**
  * `npm test`: every check of the project, with a summary. The quick checks run first; then jest
- * (which includes the pgTAP tests) beside the checks that need a database of their own.
+ * (which includes the pgTAP files, under pg_prove) beside the checks that need a database of their own.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -41,7 +41,6 @@ async function runDatabaseChecks(): Promise<Outcome[]> {
   return [
     await runCheck("fixtures and migrations agree", script("check_drift.ts")),
     await runCheck("generated files", script("schema_snapshot.ts", "--check")),
-    await runCheck("pgTAP files under pg_prove", script("pg_prove.ts")),
   ];
 }
 

@@ -1,20 +1,17 @@
 import type { Logger } from "pino";
-import { type RunningPart, startApi } from "./api.ts";
+import type { ApiOptions, RunningPart } from "./api.ts";
 import type { Config } from "./config.ts";
-import { type DemoProvider, startDemoProvider } from "./demo/payment_provider.ts";
+import type { DemoProvider } from "./demo/payment_provider.ts";
 import { demoTenant } from "./demo/people.ts";
-import { seedDemo } from "./demo/seed.ts";
-import { welcome } from "./demo/welcome.ts";
 import { tokenKeysOf } from "./http/token_keys.ts";
 import { makeGate } from "./identity/gate.ts";
 import { makePasswords } from "./identity/passwords.ts";
 import { createLogger } from "./log.ts";
-import { type MailCatcher, startMailCatcher } from "./mail_catcher/catcher.ts";
+import type { MailCatcher } from "./mail_catcher/catcher.ts";
 import { withClient } from "./postgres/client.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
 import { loadSecrets } from "./postgres/secrets.ts";
 import { withoutPassword } from "./postgres/urls.ts";
-import { startWorker } from "./worker.ts";
 
 export interface StartOptions {
   /** Only this part, on a database that another service has migrated. Default: everything. */
@@ -99,9 +96,12 @@ async function startParts(
   parts: RunningPart[],
   fail: (error: Error) => void,
 ): Promise<string | undefined> {
-  if (options.only !== "api") parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
+  if (options.only !== "api") {
+    const { startWorker } = await import("./worker.ts");
+    parts.push(await startWorker({ config, databaseUrl: urls.worker, log, onFatal: fail }));
+  }
   // The API is last to start and first to stop: while it answers, everything behind it is up.
-  const api = options.only === "worker" ? undefined : await startApi({ config, databaseUrl: urls.api, log });
+  const api = options.only === "worker" ? undefined : await loadAndStartApi({ config, databaseUrl: urls.api, log });
   if (api) parts.push(api);
   options.say("Tallystick is ready. Ctrl-C stops it.");
   if (api?.url) options.say(`  API       ${api.url}/graphql`);
@@ -117,6 +117,12 @@ async function startParts(
   return api?.url;
 }
 
+/** What only one part needs is loaded with it: a worker does without PostGraphile, others without the demonstration. */
+async function loadAndStartApi(options: ApiOptions): Promise<RunningPart> {
+  const { startApi } = await import("./api.ts");
+  return startApi(options);
+}
+
 /** An embedded database without a tenant is new: fill it with the demonstration data. */
 async function seedIfEmpty(config: Config, database: Database, say: (message: string) => void): Promise<void> {
   if (!database.embedded) return;
@@ -124,6 +130,7 @@ async function seedIfEmpty(config: Config, database: Database, say: (message: st
     client.query<{ found: boolean }>("select exists (select from app_public.tenants) as found"),
   );
   if (rows[0]?.found !== false) return;
+  const { seedDemo } = await import("./demo/seed.ts");
   const passwords = makePasswords({ cost: config.argon2, gate: makeGate(config.hashing) });
   const { demoSecret: secret } = loadSecrets(config.dataDir);
   await seedDemo({ ownerUrl: database.urls.owner, keys: config.fieldKeys, passwords, secret, say });
@@ -138,6 +145,7 @@ async function catchMails(
 ): Promise<MailCatcher | undefined> {
   if (config.environment !== "development" || config.mail || !database?.embedded || only !== undefined)
     return undefined;
+  const { startMailCatcher } = await import("./mail_catcher/catcher.ts");
   const catcher = await startMailCatcher();
   parts.push(catcher);
   return catcher;
@@ -152,6 +160,7 @@ async function simulateProvider(
   const { environment, dataDir, databaseUrl, paymentProviders } = config;
   if (environment !== "development" || paymentProviders.simulatedUrl || databaseUrl || only !== undefined)
     return undefined;
+  const { startDemoProvider } = await import("./demo/payment_provider.ts");
   const provider = await startDemoProvider({ dataDir, secret: loadSecrets(dataDir).demoSecret });
   parts.push(provider);
   return provider;
@@ -165,6 +174,7 @@ async function greet(
   say: (message: string) => void,
 ): Promise<void> {
   if (config.environment !== "development") return;
+  const { welcome } = await import("./demo/welcome.ts");
   const lines = await withClient(database.adminUrl, async (client) => {
     const { rows } = await client.query<{ id: number }>("select id from app_public.tenants where slug = $1", [
       demoTenant,

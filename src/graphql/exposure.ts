@@ -1,5 +1,6 @@
 import "./graphile.ts";
 import { TYPES } from "postgraphile/@dataplan/pg";
+import { rememberBehaviors } from "./behaviors.ts";
 
 /**
  * Deny by default. A table is only there for relations until its comment opens it with `@behavior`; a
@@ -66,6 +67,14 @@ export const ExposurePlugin: GraphileConfig.Plugin = {
       },
     },
     hooks: {
+      init: {
+        // The first that asks for behaviors.
+        before: ["PgCodecs"],
+        callback(known, { behavior }) {
+          rememberBehaviors(behavior);
+          return known;
+        },
+      },
       // `node(nodeId:)` finds everything; a field for each type beside it would say nothing new.
       GraphQLObjectType_fields(fields, _build, { scope }) {
         if (!scope.isRootQuery) return fields;

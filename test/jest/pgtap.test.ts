@@ -3,12 +3,14 @@ import { join, relative } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { projectRoot } from "../../src/paths.ts";
+import { hasPgProve, prove } from "../support/pg_prove.ts";
 import { parseTap, type TapResult } from "../support/tap.ts";
 import { createTestDatabase } from "../support/test_database.ts";
 
 /**
- * Runs every pgTAP file and registers each of its assertions as one jest test. The files run
- * while jest collects the tests; each has a connection of its own and rolls back what it does.
+ * Runs every pgTAP file and registers each of its assertions as one jest test. The files run while jest collects the
+ * tests; each has a connection of its own and rolls back what it does. All of them run under pg_prove, as any other
+ * project would run them. Files that are named run without, and so does everything where pg_prove is not installed.
  */
 declare const pgtapFiles: string[] | undefined;
 
@@ -21,14 +23,32 @@ const files =
         .map((name) => join(folder, name))
     : pgtapFiles;
 
-const db = await createTestDatabase({ pgtap: true });
+const db = await createTestDatabase({ pgtap: true, checkAfter: "all" });
 
 test("there are pgTAP files", () => {
   expect(files.length).toBeGreaterThan(0);
 });
 
+const proves = typeof pgtapFiles === "undefined" && hasPgProve();
+const report = proves ? await prove(db.urls.superuser, files) : undefined;
+
+if (typeof pgtapFiles === "undefined") {
+  // Continuous integration does not do without.
+  (report || process.env["CI"] ? test : test.skip)(
+    "pg_prove (libtap-parser-sourcehandler-pgtap-perl) is content with every file",
+    () => {
+      expect({ status: report?.status, summary: report?.summary }).toEqual({
+        status: 0,
+        summary: expect.stringMatching(
+          new RegExp(`^All tests successful\\.\nFiles=${files.length}, [^]*Result: PASS$`),
+        ),
+      });
+    },
+  );
+}
+
 for (const file of files) {
-  const result = await runFile(file);
+  const result = report?.results.get(file) ?? (await runFile(file));
   describe(relative(folder, file), () => {
     test("runs to its end and runs as many assertions as it planned", () => {
       if (result.error !== undefined) throw new Error(result.error);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { projectFiles, readProjectFile } from "../support/project_files.ts";
+import { longest } from "../support/sequencer.ts";
 
 /**
  * What neither the compiler nor the linter sees. Each rule is a test over all files, and names the
@@ -89,4 +90,8 @@ describe("SQL", () => {
     });
     expect(found).toEqual([]);
   });
+});
+
+test("the test files that are to run first are there", () => {
+  expect(longest.filter((name) => !files.includes(`test/jest/${name}.test.ts`))).toEqual([]);
 });
