@@ -18,9 +18,9 @@ import { signToken } from "../src/http/tokens.ts";
 import { projectRoot } from "../src/paths.ts";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { seededRandom } from "../src/random.ts";
+import { type Books, openBooks } from "./books.ts";
+import { median } from "./figures.ts";
 import { type HttpFigures, loadHttp } from "./http_load.ts";
-import { median } from "./load.ts";
-import { type Books, openBooks } from "./posting.ts";
 
 const { values } = parseArgs({
   options: {
@@ -60,7 +60,7 @@ const many = `mutation ($transactions: [TransactionInput]!) {
 const lines: string[] = [];
 await withScratchServer({ profile: "durable" }, async ({ createDatabase }) => {
   const urls = await createDatabase("bench");
-  const books = await openBooks(urls.owner, "bench", Number(values.accounts));
+  const books = await openBooks(urls, "bench", Number(values.accounts));
   const { sessionId, userId } = await openSession(urls.owner, books.tenantId);
   const token = signToken({
     keys: secretKeys(secret),

@@ -18,8 +18,8 @@ import { makePasswords } from "../src/identity/passwords.ts";
 import { projectRoot } from "../src/paths.ts";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { newId } from "../src/random.ts";
-import { median } from "./load.ts";
-import { type Books, openBooks } from "./posting.ts";
+import { type Books, openBooks } from "./books.ts";
+import { median } from "./figures.ts";
 
 const { values } = parseArgs({
   options: {
@@ -58,7 +58,7 @@ const variants = [
 const lines: string[] = [];
 await withScratchServer({ profile: "durable" }, async ({ createDatabase }) => {
   const urls = await createDatabase("bench");
-  const books = await openBooks(urls.owner, "bench", 1000);
+  const books = await openBooks(urls, "bench", 1000);
   const ring = newKeyRing("bench");
   const emails = await addPeople(urls.owner, books.tenantId, ring);
   for (const { name, concurrency } of variants) {

@@ -1,10 +1,8 @@
 import type pg from "pg";
-import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
-import { withClient } from "../src/postgres/client.ts";
-import { median } from "./load.ts";
-import { actAs, type Figure } from "./posting.ts";
-
-type Urls = DatabaseUrls & { superuser: string };
+import { withClient } from "../../src/postgres/client.ts";
+import type { Bench } from "../bench.ts";
+import { actAs } from "../books.ts";
+import { type Figure, figureOf, median } from "../figures.ts";
 
 /** The questions, as the accountant of the tenant asks them; $1 is the account, $2 a moment, $3 a version. */
 const questions: { name: string; sql: string }[] = [
@@ -43,28 +41,24 @@ const questions: { name: string; sql: string }[] = [
 ];
 
 /** Measures the questions on an account with many postings, a tenth of them backdated by some days. */
-export async function measureReading(
-  urls: Urls,
-  postings: number,
-  progress: (name: string) => void,
-): Promise<Figure[]> {
-  progress(`an account with ${postings.toLocaleString("en-US")} postings`);
-  const { tenantId, accountId } = await withClient(urls.superuser, (client) => fillAccount(client, postings));
-  progress("folding");
-  await withClient(urls.owner, foldAll);
-  return withClient(urls.owner, async (client) => {
-    await actAs(client, tenantId);
-    await client.query("set role tallystick_accountant");
-    const figures: Figure[] = [];
-    for (const question of questions) {
-      progress(question.name);
-      figures.push({
-        name: `${question.name}, ${postings.toLocaleString("en-US")} postings`,
-        unit: "ms",
-        value: await medianTime(client, question.sql, accountId),
-      });
-    }
-    return figures;
+export async function reads({ options: { postings }, withCopy, progress }: Bench): Promise<Figure[]> {
+  return withCopy("reads", async (urls) => {
+    const count = postings.toLocaleString("en-US");
+    progress(`an account with ${count} postings`);
+    const { tenantId, accountId } = await withClient(urls.superuser, (client) => fillAccount(client, postings));
+    progress("folding");
+    await withClient(urls.owner, foldAll);
+    return withClient(urls.owner, async (client) => {
+      await actAs(client, tenantId, "admin");
+      await client.query("set role tallystick_accountant");
+      const figures: Figure[] = [];
+      for (const { name, sql } of questions) {
+        progress(name);
+        const value = await medianTime(client, sql, accountId);
+        figures.push(figureOf({ part: "reads", name: `${name}, ${count} postings`, unit: "ms" }, [{ value }]));
+      }
+      return figures;
+    });
   });
 }
 
@@ -97,7 +91,7 @@ async function medianTime(client: pg.Client, sql: string, accountId: string): Pr
 async function fillAccount(client: pg.Client, postings: number): Promise<{ tenantId: number; accountId: string }> {
   const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant('bench-history')");
   const tenantId = rows[0]?.id ?? 0;
-  await actAs(client, tenantId);
+  await actAs(client, tenantId, "admin");
   const opened = await client.query<{ id: string }>(
     `select (app_public.open_account(code, code, 'asset', 'USD')).id
      from unnest(array['many', 'other']) with ordinality as o (code, n) order by n`,
