@@ -1,7 +1,7 @@
 import pg from "pg";
 import type { ScratchServer } from "../scripts/scratch_server.ts";
 import { withClient } from "../src/postgres/client.ts";
-import { withUrl } from "../src/postgres/urls.ts";
+import { databaseOf, withUrl } from "../src/postgres/urls.ts";
 import type { Books, Urls } from "./books.ts";
 import type { Figure } from "./figures.ts";
 import { type ProcessorClock, serverClock } from "./processor.ts";
@@ -11,8 +11,11 @@ export interface Bench {
   server: ScratchServer["server"];
   options: BenchOptions;
   books: Books;
-  /** Runs `work` on a copy of the database with these books, and drops the copy. */
-  withCopy<T>(name: string, work: (urls: Urls) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` on a copy of the database with these books, and drops the copy. There is a short history in it, of
+   * which PostgreSQL has statistics; unless nothing was ever posted.
+   */
+  withCopy<T>(name: string, work: (urls: Urls) => Promise<T>, options?: { isEmpty?: boolean }): Promise<T>;
   /** The processor time of the database server. */
   clock: ProcessorClock;
   progress(what: string): void;
@@ -36,14 +39,15 @@ export type Part = (bench: Bench) => Promise<Figure[]>;
 
 export interface BenchServer {
   server: ScratchServer["server"];
-  /** The database that is copied. Nothing may be connected to it. */
+  /** The database that is copied, and the one without history. Nothing may be connected to them. */
   template: Urls;
+  empty: Urls;
   books: Books;
 }
 
 /** Runs `work` with what the parts are given. */
 export async function withBench<T>(
-  { server, template, books }: BenchServer,
+  { server, template, empty, books }: BenchServer,
   options: BenchOptions,
   progress: (what: string) => void,
   work: (bench: Bench) => Promise<T>,
@@ -56,10 +60,10 @@ export async function withBench<T>(
       books,
       clock,
       progress,
-      withCopy: async (name, run) => {
+      withCopy: async (name, run, { isEmpty = false } = {}) => {
         progress(`a database for ${name}`);
         const database = `bench_${name.replaceAll(/\W+/g, "_")}`;
-        await copyTemplate(admin, new URL(template.superuser).pathname.slice(1), database);
+        await copyDatabase(admin, databaseOf((isEmpty ? empty : template).superuser), database);
         try {
           return await run(mapUrls(template, (url) => withUrl(url, { database })));
         } finally {
@@ -71,7 +75,7 @@ export async function withBench<T>(
 }
 
 /** Rights on a database are not copied with it, so they are granted again (see afterReset.sql). */
-async function copyTemplate(admin: pg.Client, template: string, name: string): Promise<void> {
+export async function copyDatabase(admin: pg.Client, template: string, name: string): Promise<void> {
   const database = pg.escapeIdentifier(name);
   // A copy of the files is not written to the log a second time.
   await admin.query(
@@ -83,7 +87,7 @@ async function copyTemplate(admin: pg.Client, template: string, name: string): P
     grant create on database ${database} to tallystick_worker`);
 }
 
-function mapUrls(urls: Urls, change: (url: string) => string): Urls {
+export function mapUrls(urls: Urls, change: (url: string) => string): Urls {
   return {
     superuser: change(urls.superuser),
     owner: change(urls.owner),

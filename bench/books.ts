@@ -3,6 +3,9 @@ import { openCommandSession } from "../src/cli/ledger.ts";
 import type { Role } from "../src/http/tokens.ts";
 import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { withClient } from "../src/postgres/client.ts";
+import { randomOf } from "./load.ts";
+import { postingScript } from "./scripts.ts";
+import { pairs, uniform } from "./shapes.ts";
 
 export type Urls = DatabaseUrls & { superuser: string };
 
@@ -82,6 +85,20 @@ async function fund(ownerUrl: string, { tenantId, accountIds, places }: Books): 
       [postings],
     );
   });
+}
+
+/** Ten thousand transactions for a start, and what PostgreSQL knows of its tables once they are in use. */
+export async function addHistory(urls: Urls, books: Books, seed: number): Promise<void> {
+  await withClient(urls.owner, async (client) => {
+    await actAs(client, books.tenantId, "admin");
+    const next = postingScript(books, pairs(uniform(books.count)), { size: 1000 })(randomOf(`${seed} history`), 0);
+    for (let n = 0; n < 10; n += 1) {
+      const { text, values } = next();
+      await client.query(text, values);
+      if (n === 0) await client.query("analyze");
+    }
+  });
+  await withClient(urls.superuser, (client) => client.query("vacuum analyze"));
 }
 
 /** A session of somebody of the tenant, for as long as the connection lasts. As the owner of the database. */

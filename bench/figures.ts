@@ -16,6 +16,8 @@ export interface Round {
   p99?: number;
   /** Microseconds of processor that the database server used for one transfer, its background included. */
   serverCpu?: number;
+  /** The same for the process that speaks HTTP. */
+  apiCpu?: number;
   /** How much of one core the load generator took. */
   clientCpu?: number;
 }
@@ -34,7 +36,7 @@ export interface Figure extends Round {
   details?: unknown;
 }
 
-const measures = ["value", "p50", "p95", "p99", "serverCpu", "clientCpu"] as const;
+const measures = ["value", "p50", "p95", "p99", "serverCpu", "apiCpu", "clientCpu"] as const;
 
 /** A figure of what was measured in some rounds, and of the floor beside each. */
 export function figureOf(

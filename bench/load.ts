@@ -20,7 +20,7 @@ export interface Statement {
 export type Script = (random: () => number, client: number) => () => Statement;
 
 /** A load that goes on where it stopped in the round before. */
-export type Load = (seconds: number) => Promise<Round>;
+export type Load = (seconds: number) => Promise<Round & { transfers: number }>;
 
 export interface ConnectionOptions {
   url: string;
@@ -53,7 +53,7 @@ export async function withConnections<T>(
  * `seed` must be another for each load of a database: idempotency keys are drawn from it.
  */
 export function sqlLoad(clients: pg.Client[], script: Script, seed: string, clock: ProcessorClock): Load {
-  const next = clients.map((_, index) => script(seededRandom(hash(`${seed} ${index}`)), index));
+  const next = clients.map((_, index) => script(randomOf(`${seed} ${index}`), index));
   return async (seconds) => {
     const times: number[] = [];
     const processor = await clock();
@@ -76,6 +76,7 @@ export function sqlLoad(clients: pg.Client[], script: Script, seed: string, cloc
       ...quantiles(times),
       serverCpu: used / transfers,
       clientCpu: (user + system) / 1_000_000 / elapsed,
+      transfers,
     };
   };
 }
@@ -106,11 +107,11 @@ export function quantiles(times: number[]): { p50: number; p95: number; p99: num
   return { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) };
 }
 
-/** A number of 32 bits for a text (FNV-1a). */
-export function hash(text: string): number {
+/** A generator with a text for a seed, of which a number is made (FNV-1a). */
+export function randomOf(seed: string): () => number {
   let state = 0x811c9dc5;
-  for (let n = 0; n < text.length; n += 1) state = Math.imul(state ^ text.charCodeAt(n), 0x01000193);
-  return state >>> 0;
+  for (let n = 0; n < seed.length; n += 1) state = Math.imul(state ^ seed.charCodeAt(n), 0x01000193);
+  return seededRandom(state >>> 0);
 }
 
 /** One of several that take turns. */

@@ -73,7 +73,18 @@ export function asText(figures: Figure[]): string {
     .join("\n");
 }
 
-const headings = ["what", "measured", "floor", "ratio", "p50 / p95 / p99 ms", "server µs", "of the floor", "client"];
+const headings = [
+  "what",
+  "measured",
+  "floor",
+  "ratio",
+  "p50 / p95 / p99 ms",
+  "server µs",
+  "of the floor",
+  "API µs",
+  "of the floor",
+  "client",
+];
 
 function cells(figure: Figure): string[] {
   const { floor, ratio } = figure;
@@ -85,6 +96,8 @@ function cells(figure: Figure): string[] {
     figure.p50 === undefined ? "" : [figure.p50, figure.p95, figure.p99].map((one) => format(one ?? 0)).join(" / "),
     figure.serverCpu === undefined ? "" : format(figure.serverCpu),
     floor?.serverCpu === undefined ? "" : format(floor.serverCpu),
+    figure.apiCpu === undefined ? "" : format(figure.apiCpu),
+    floor?.apiCpu === undefined ? "" : format(floor.apiCpu),
     figure.clientCpu === undefined ? "" : `${(figure.clientCpu * 100).toFixed(0)} %`,
   ];
 }

@@ -8,18 +8,25 @@ import { parseArgs } from "node:util";
 import { withScratchServer } from "../scripts/scratch_server.ts";
 import { projectRoot } from "../src/paths.ts";
 import { withClient } from "../src/postgres/client.ts";
-import { type BenchOptions, type Part, withBench } from "./bench.ts";
-import { openBooks } from "./books.ts";
+import { withUrl } from "../src/postgres/urls.ts";
+import { type BenchOptions, copyDatabase, mapUrls, type Part, withBench } from "./bench.ts";
+import { addHistory, openBooks } from "./books.ts";
 import type { Figure } from "./figures.ts";
+import { graphql } from "./parts/graphql.ts";
 import { importing } from "./parts/importing.ts";
+import { profile } from "./parts/profile.ts";
 import { reads } from "./parts/reads.ts";
 import { sealing } from "./parts/sealing.ts";
 import { sql } from "./parts/sql.ts";
+import { storage } from "./parts/storage.ts";
 import { asText, machine, type Report, writeReport } from "./report.ts";
 
 const parts: Record<string, { part: Part; about: string; isFullOnly?: boolean }> = {
   sql: { part: sql, about: "posting over SQL beside floors S and B: shapes, sizes, two phases, refusals" },
+  graphql: { part: graphql, about: "posting through GraphQL beside floor H and beside SQL, with its latencies" },
   reads: { part: reads, about: "balances, statements and reports of an account with a long history" },
+  storage: { part: storage, about: "bytes of a transfer on disk and in the write-ahead log, by table and index" },
+  profile: { part: profile, about: "where the time of posting goes: functions, statements, waits", isFullOnly: true },
   sealing: { part: sealing, about: "posting while a worker seals; sealing, verifying and proving" },
   importing: { part: importing, about: "a journal file, with the command-line tool" },
 };
@@ -96,18 +103,24 @@ async function run(): Promise<void> {
   };
   const { figures, version } = await withScratchServer(server, async ({ server: running, createDatabase }) => {
     progress("its schema");
-    const template = await createDatabase("bench");
+    const empty = await createDatabase("bench_empty");
     progress(`${options.accounts.toLocaleString("en-US")} accounts`);
-    const books = await openBooks(template, "bench", options.accounts);
-    const postgres = await withClient(template.superuser, async (client) => {
+    const books = await openBooks(empty, "bench", options.accounts);
+    await withClient(empty.superuser, async (client) => {
       await client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8"));
       await client.query("insert into floor.accounts (id) select generate_series(1, $1)", [books.accountIds.length]);
       await client.query("vacuum analyze");
+    });
+    progress("a short history");
+    const template = mapUrls(empty, (url) => withUrl(url, { database: "bench_template" }));
+    const postgres = await withClient(running.superuserUrl, async (client) => {
+      await copyDatabase(client, "bench_empty", "bench_template");
       const { rows } = await client.query<{ server_version: string }>("show server_version");
       return rows[0]?.server_version ?? "";
     });
+    await addHistory(template, books, options.seed);
     const all: Figure[] = [];
-    await withBench({ server: running, template, books }, options, progress, async (bench) => {
+    await withBench({ server: running, template, empty, books }, options, progress, async (bench) => {
       for (const name of chosen) all.push(...((await parts[name]?.part(bench)) ?? []));
     });
     return { figures: all, version: postgres };

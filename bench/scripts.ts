@@ -93,7 +93,7 @@ function transactionWriter({ accountIds, places }: Books, pick: Pick, form: Form
 }
 
 /** An idempotency key as clients make them, which are UUIDs by chance; the same in each run. */
-function seededKey(random: () => number): string {
+export function seededKey(random: () => number): string {
   let digits = "";
   for (let n = 0; n < 4; n += 1)
     digits += Math.floor(random() * 4294967296)

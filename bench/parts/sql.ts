@@ -14,6 +14,8 @@ export interface Group extends Form {
   shapes: ShapeName[];
   /** What is not plain posting of two lines. */
   what?: string;
+  /** Nothing was ever posted when the connections were opened, and there are no statistics. */
+  isFresh?: boolean;
 }
 
 const allShapes: ShapeName[] = ["uniform", "Zipf", "ten accounts", "one credited by all", "one debited by all"];
@@ -25,6 +27,7 @@ const quick: Group[] = [
   { size: 1, clients: 64, shapes: ["uniform", "one credited by all"] },
   { size: 100, clients: 2, shapes: ["uniform"] },
   { size: 1000, clients: 2, shapes: ["uniform", "Zipf", "one credited by all", "one debited by all"] },
+  { size: 1000, clients: 2, shapes: ["uniform"], isFresh: true, what: "in a new ledger" },
   { size: 1000, clients: 2, shapes: ["uniform"], refusals: 0.2, what: "20 % refused" },
   { size: 1000, clients: 2, shapes: ["uniform"], resolution: "post_pending", what: "pending, then posted" },
 ];
@@ -43,6 +46,7 @@ const full: Group[] = [
     { size: 1000, clients: 2 },
   ].flatMap(({ size, clients }) =>
     [
+      { isFresh: true, what: "in a new ledger" },
       { postings: 4, what: "4 postings" },
       { postings: 16, what: "16 postings", size: Math.min(size, 100) },
       { refusals: 0.01, what: "1 % refused" },
@@ -60,8 +64,8 @@ export async function sql(bench: Bench): Promise<Figure[]> {
     const shapes = group.shapes.filter((shape) => nameOf(group, shape).includes(bench.options.match));
     if (shapes.length === 0) continue;
     // Each group finds the books as empty as the one before.
-    const measured = await bench.withCopy("sql", (urls) => measureGroup(bench, urls, "sql", { ...group, shapes }));
-    figures.push(...measured);
+    const measure = (urls: Urls): Promise<Figure[]> => measureGroup(bench, urls, "sql", { ...group, shapes });
+    figures.push(...(await bench.withCopy("sql", measure, { isEmpty: group.isFresh ?? false })));
   }
   return figures;
 }
