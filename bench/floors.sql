@@ -33,47 +33,47 @@ create table floor.postings (like app_public.postings including defaults includi
 create sequence floor.versions increment 100000;
 
 /*
- * The insert, of the columns that the tables have today. A column that is new and must be filled is named in an
- * error: add it below, with what the engine writes there.
+ * The columns that a table has today, of those that are known, and what to put into each. So what is written in bulk
+ * follows the schema. A column that is new and must be filled is named in an error: add it where it is missed.
  */
-do $do$
+create function floor.columns_of(target regclass, known jsonb, out names text, out expressions text)
+language plpgsql
+stable
+as $$
 declare
-  v_known constant jsonb := $json${
-    "transactions": {
-      "tenant_id": "1", "kind": "'posted'", "created_at": "now()", "effective_at": "now()", "id": "t.id",
-      "created_by": "created_by", "idempotency_key": "t.key", "fingerprint": "sha256(t.key::bytea)"
-    },
-    "postings": {
-      "tenant_id": "1", "direction": "case a.n % 2 when 1 then 'debit' else 'credit' end::app_public.direction",
-      "version": "v_version + a.n", "effective_at": "now()", "created_at": "now()", "transaction_id": "t.id",
-      "account_id": "a.id", "ordinal": "1 + (a.n - 1) % (cardinality(accounts) / cardinality(keys))",
-      "currency": "'USD'", "posted_amount": "a.amount", "amount": "a.amount", "pending_amount": "0",
-      "posted_debits": "10000 + a.n", "posted_credits": "10000 + a.n", "pending_debits": "0", "pending_credits": "0"
-    }
-  }$json$;
-  v_columns jsonb := '{}';
-  v_values jsonb := '{}';
-  v_table text;
   v_unknown text;
 begin
-  foreach v_table in array array['transactions', 'postings'] loop
-    select string_agg(a.attname, ', ')
-    into v_unknown
-    from pg_attribute a
-    where a.attrelid = ('floor.' || v_table)::regclass and a.attnum > 0 and not a.attisdropped
-      and a.attnotnull and not a.atthasdef and not v_known -> v_table ? a.attname::text;
-    if v_unknown is not null then
-      raise exception 'Floor B does not know what to put into % of %.', v_unknown, v_table
-        using hint = 'Add it to bench/floors.sql.';
-    end if;
-    select
-      v_columns || jsonb_build_object(v_table, string_agg(quote_ident(a.attname), ', ' order by a.attnum)),
-      v_values || jsonb_build_object(v_table, string_agg(v_known -> v_table ->> a.attname, ', ' order by a.attnum))
-    into v_columns, v_values
-    from pg_attribute a
-    where a.attrelid = ('floor.' || v_table)::regclass and a.attnum > 0 and not a.attisdropped
-      and v_known -> v_table ? a.attname::text;
-  end loop;
+  select
+    string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where known ? a.attname::text),
+    string_agg(known ->> a.attname, ', ' order by a.attnum) filter (where known ? a.attname::text),
+    string_agg(a.attname, ', ') filter (where a.attnotnull and not a.atthasdef and not known ? a.attname::text)
+  into names, expressions, v_unknown
+  from pg_attribute a
+  where a.attrelid = target and a.attnum > 0 and not a.attisdropped;
+  if v_unknown is not null then
+    raise exception 'The bench does not know what to put into % of %.', v_unknown, target;
+  end if;
+end
+$$;
+
+do $do$
+declare
+  v_transactions record;
+  v_postings record;
+begin
+  select * into v_transactions
+  from floor.columns_of('floor.transactions', $json${
+    "tenant_id": "1", "kind": "'posted'", "created_at": "now()", "effective_at": "now()", "id": "t.id",
+    "created_by": "created_by", "idempotency_key": "t.key", "fingerprint": "sha256(t.key::bytea)"
+  }$json$);
+  select * into v_postings
+  from floor.columns_of('floor.postings', $json${
+    "tenant_id": "1", "direction": "case a.n % 2 when 1 then 'debit' else 'credit' end::app_public.direction",
+    "version": "v_version + a.n", "effective_at": "now()", "created_at": "now()", "transaction_id": "t.id",
+    "account_id": "a.id", "ordinal": "1 + (a.n - 1) % v_size", "currency": "'USD'",
+    "posted_amount": "a.amount", "pending_amount": "0", "posted_debits": "10000 + a.n",
+    "posted_credits": "10000 + a.n", "pending_debits": "0", "pending_credits": "0"
+  }$json$);
   execute format($create$
     create function floor.insert_batch(accounts uuid[], amounts bigint[], keys text[], created_by uuid)
     returns bigint
@@ -98,8 +98,7 @@ begin
       return cardinality(keys);
     end
     $$
-  $create$, v_columns ->> 'transactions', v_values ->> 'transactions', v_columns ->> 'postings',
-    v_values ->> 'postings');
+  $create$, v_transactions.names, v_transactions.expressions, v_postings.names, v_postings.expressions);
 end
 $do$;
 

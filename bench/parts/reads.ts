@@ -1,143 +1,143 @@
-import type pg from "pg";
+import pg from "pg";
 import { withClient } from "../../src/postgres/client.ts";
+import { seededRandom } from "../../src/random.ts";
 import type { Bench } from "../bench.ts";
-import { actAs } from "../books.ts";
-import { type Figure, figureOf, median } from "../figures.ts";
+import { actAs, type Books, openBooks, type Urls } from "../books.ts";
+import { type Figure, figureOf, type Round } from "../figures.ts";
+import { addYear, foldAll } from "../history.ts";
+import { quantiles } from "../load.ts";
 
-/** The questions, as the accountant of the tenant asks them; $1 is the account, $2 a moment, $3 a version. */
-const questions: { name: string; sql: string }[] = [
-  {
-    name: "balance now",
-    sql: "select (app_public.accounts_balance(a)).posted from app_public.accounts a where a.id = $1",
-  },
-  {
-    name: "balance known at a past moment",
-    sql: "select (app_public.accounts_balance(a, known_at => $2)).posted from app_public.accounts a where a.id = $1",
-  },
-  {
-    name: "balance as of a past moment",
-    sql: "select (app_public.accounts_balance(a, as_of => $2)).posted from app_public.accounts a where a.id = $1",
-  },
+interface Question {
+  name: string;
+  /** $1 is an account, $2 a moment of the year, $3 a version of the account. */
+  sql: string;
+  /** Asked about the account with the deep history, or about any. */
+  of: "deep" | "any" | "a thousand";
+}
+
+const balance = (argument: string): string =>
+  `select a.code, (app_public.accounts_balance(a${argument})).* from app_public.accounts a where a.id = $1`;
+const statement = (argument: string): string =>
+  `select cardinality(app_public.accounts_statement(a, page_size => 100${argument}))
+   from app_public.accounts a where a.id = $1`;
+const byDay = `
+  select date_trunc('day', p.effective_at, 'UTC'), p.direction, sum(p.posted_amount)
+  from app_public.postings p
+  where p.tenant_id = app_hidden.current_tenant_id() and p.account_id = $1
+  group by 1, 2`;
+
+/** As the accountant of the tenant asks them, under row level security. */
+const questions: Question[] = [
+  { name: "an account with its balance", sql: balance(""), of: "any" },
+  { name: "an account with its balance, deep history", sql: balance(""), of: "deep" },
+  { name: "balance as known at a past moment", sql: balance(", known_at => $2"), of: "deep" },
+  { name: "balance as of a past moment", sql: balance(", as_of => $2"), of: "deep" },
   {
     name: "balance on both axes",
-    sql: `select (app_public.accounts_balance(a, as_of => $2, known_at => $2::timestamptz + interval '1 hour')).posted
-          from app_public.accounts a where a.id = $1`,
+    sql: balance(", as_of => $2, known_at => $2::timestamptz + interval '1 hour'"),
+    of: "deep",
   },
+  { name: "statement of 100 lines, page 1", sql: statement(""), of: "deep" },
+  { name: "statement of 100 lines, page %page", sql: statement(", before_version => $3"), of: "deep" },
+  { name: "sums by day, any account", sql: byDay, of: "any" },
+  { name: "sums by day, deep history", sql: byDay, of: "deep" },
+  { name: "trial balance now, 1,000 accounts", sql: "select app_public.trial_balance()", of: "a thousand" },
   {
-    name: "statement, 100 lines from the middle",
-    sql: `select (app_public.accounts_statement(a, page_size => 100, after_version => a_half.version)) is not null
-          from app_public.accounts a,
-            (select version / 2 as version from app_public.account_balances where account_id = $1) a_half
-          where a.id = $1`,
-  },
-  {
-    name: "trial balance now, 2 accounts",
-    sql: "select app_public.trial_balance() from app_public.accounts a where a.id = $1",
-  },
-  {
-    name: "trial balance as of a past moment, 2 accounts",
-    sql: "select app_public.trial_balance(as_of => $2) from app_public.accounts a where a.id = $1",
+    name: "trial balance as of a past moment, 1,000 accounts",
+    sql: "select app_public.trial_balance(as_of => $2)",
+    of: "a thousand",
   },
 ];
 
-/** Measures the questions on an account with many postings, a tenth of them backdated by some days. */
-export async function reads({ options: { postings }, withCopy, progress }: Bench): Promise<Figure[]> {
-  return withCopy("reads", async (urls) => {
-    const count = postings.toLocaleString("en-US");
-    progress(`an account with ${count} postings`);
-    const { tenantId, accountId } = await withClient(urls.superuser, (client) => fillAccount(client, postings));
-    progress("folding");
-    await withClient(urls.owner, foldAll);
-    return withClient(urls.owner, async (client) => {
-      await actAs(client, tenantId, "admin");
+/** What the questions cost in the server, on a year of history. */
+export async function reads(bench: Bench): Promise<Figure[]> {
+  const { withCopy, progress, books } = bench;
+  const postings = Math.min(bench.options.postings, 200_000);
+  return withCopy(
+    "reads",
+    async (urls) => {
+      const thousand = await addHistories(urls, books, postings, progress);
+      return measureReads(bench, urls, "reads", thousand);
+    },
+    { isEmpty: true },
+  );
+}
+
+/** Nine tenths of the postings for these books, the others for new ones of a thousand accounts, which are returned. */
+export async function addHistories(
+  urls: Urls,
+  books: Books,
+  postings: number,
+  progress: (what: string) => void,
+): Promise<Books> {
+  const thousand = await openBooks(urls, "bench-thousand", 1000);
+  await addYear(urls, thousand, Math.ceil(postings / 20), progress);
+  await addYear(urls, books, Math.ceil((postings * 9) / 20), progress);
+  await foldAll(urls, progress);
+  await withClient(urls.superuser, (client) => client.query("vacuum analyze"));
+  return thousand;
+}
+
+/** Times what the server takes for each question, plan included, over accounts and moments drawn by chance. */
+export async function measureReads(bench: Bench, urls: Urls, part: string, thousand: Books): Promise<Figure[]> {
+  const { books, options, progress } = bench;
+  return withClient(urls.owner, async (client) => {
+    const figures: Figure[] = [];
+    const depth = await deepest(client, books);
+    const page = Math.min(10_000, Math.floor(depth.version / 100));
+    for (const { name, sql, of } of questions) {
+      const full = name.replace("%page", page.toLocaleString("en-US"));
+      if (!full.includes(options.match)) continue;
+      progress(full);
+      const random = seededRandom(options.seed);
+      await client.query("reset role");
+      await actAs(client, of === "a thousand" ? thousand.tenantId : books.tenantId, "accountant");
       await client.query("set role tallystick_accountant");
-      const figures: Figure[] = [];
-      for (const { name, sql } of questions) {
-        progress(name);
-        const value = await medianTime(client, sql, accountId);
-        figures.push(figureOf({ part: "reads", name: `${name}, ${count} postings`, unit: "ms" }, [{ value }]));
-      }
-      return figures;
-    });
+      const times = await serverTimes(client, sql, () => ({
+        account: of === "deep" ? depth.accountId : (books.accountIds[Math.floor(random() * books.count)] ?? ""),
+        moment: new Date(Date.now() - (1 + random() * 360) * 86_400_000),
+        version: depth.version - (page - 1) * 100,
+      }));
+      const rounds: Round[] = [{ value: quantiles(times).p50, ...quantiles(times) }];
+      figures.push(figureOf({ part, name: full, unit: "ms" }, rounds));
+    }
+    return figures;
   });
 }
 
-/** What the worker's job does each minute. */
-async function foldAll(client: pg.Client): Promise<void> {
-  let folded: number;
-  do {
-    const { rows } = await client.query<{ folded: string }>("select app_private.fold_postings() as folded");
-    folded = Number(rows[0]?.folded);
-  } while (folded > 0);
-}
-
-async function medianTime(client: pg.Client, sql: string, accountId: string): Promise<number> {
-  const times: number[] = [];
-  for (let run = 0; run < 60; run += 1) {
-    const moment = new Date(Date.UTC(2025, 0, 1) + ((run * 37) % 365) * 86_400_000);
-    const values = sql.includes("$2") ? [accountId, moment] : [accountId];
-    const started = performance.now();
-    await client.query({ name: sql.slice(0, 60), text: sql, values });
-    // The first runs warm the plans.
-    if (run >= 20) times.push(performance.now() - started);
-  }
-  return median(times);
-}
-
-/**
- * Writes the history in bulk, as the engine would have written it over a year: the triggers are off, and
- * the counters are sums. The checks prove the result like any other.
- */
-async function fillAccount(client: pg.Client, postings: number): Promise<{ tenantId: number; accountId: string }> {
-  const { rows } = await client.query<{ id: number }>("select id from app_private.create_tenant('bench-history')");
-  const tenantId = rows[0]?.id ?? 0;
-  await actAs(client, tenantId, "admin");
-  const opened = await client.query<{ id: string }>(
-    `select (app_public.open_account(code, code, 'asset', 'USD')).id
-     from unnest(array['many', 'other']) with ordinality as o (code, n) order by n`,
-  );
-  const [many, other] = opened.rows.map((row) => row.id);
-  await client.query("begin; set local session_replication_role = replica");
-  await client.query(
-    `create temp table history on commit drop as
-     select n, uuidv7() as id, 1 + n::bigint * 7919 % 1000 as amount,
-       '2025-01-01Z'::timestamptz + n * (interval '365 days' / $1::integer) as created_at,
-       '2025-01-01Z'::timestamptz + n * (interval '365 days' / $1::integer)
-         - case when n % 10 = 0 then interval '1 day' * (1 + n % 5) else interval '0' end as effective_at
-     from generate_series(1, $1::integer) n`,
-    [postings],
-  );
-  await client.query(
-    `insert into app_public.transactions (tenant_id, kind, created_at, effective_at, id)
-     select $1, 'posted', created_at, effective_at, id from history order by n`,
+/** The account with the most postings. */
+async function deepest(owner: pg.Client, { tenantId }: Books): Promise<{ accountId: string; version: number }> {
+  const { rows } = await owner.query<{ account_id: string; version: string }>(
+    "select account_id, version from app_public.account_balances where tenant_id = $1 order by version desc limit 1",
     [tenantId],
   );
-  for (const [account, direction] of [
-    [many, "debit"],
-    [other, "credit"],
-  ]) {
-    await client.query(
-      `insert into app_public.postings (
-         tenant_id, direction, version, effective_at, created_at, transaction_id, account_id, ordinal, currency,
-         posted_amount, pending_amount, posted_debits, posted_credits, pending_debits, pending_credits
-       )
-       select $1, $3::app_public.direction, n, effective_at, created_at, id, $2,
-         case $3 when 'debit' then 1 else 2 end, 'USD', amount, 0,
-         case $3 when 'debit' then sum(amount) over w else 0 end,
-         case $3 when 'credit' then sum(amount) over w else 0 end, 0, 0
-       from history window w as (order by n)`,
-      [tenantId, account, direction],
-    );
+  return { accountId: rows[0]?.account_id ?? "", version: Number(rows[0]?.version) };
+}
+
+interface Parameters {
+  account: string;
+  moment: Date;
+  version: number;
+}
+
+/** Milliseconds in the server, as it tells them of a prepared statement: planning and execution. */
+async function serverTimes(client: pg.Client, sql: string, draw: () => Parameters): Promise<number[]> {
+  const times: number[] = [];
+  await client.query(`prepare question (uuid, timestamptz, bigint) as ${sql}`);
+  try {
+    const started = performance.now();
+    for (let run = 0; run < 100 && (run < 12 || performance.now() - started < 5_000); run += 1) {
+      const { account, moment, version } = draw();
+      const given = [account, moment.toISOString(), String(version)].map((one) => pg.escapeLiteral(one)).join(", ");
+      const { rows } = await client.query<{ "QUERY PLAN": [{ "Planning Time": number; "Execution Time": number }] }>(
+        `explain (analyze, timing off, buffers off, format json) execute question (${given})`,
+      );
+      const plan = rows[0]?.["QUERY PLAN"][0];
+      // The first ones warm plans and pages.
+      if (run >= 10) times.push((plan?.["Planning Time"] ?? 0) + (plan?.["Execution Time"] ?? 0));
+    }
+  } finally {
+    await client.query("deallocate question");
   }
-  await client.query(
-    `update app_public.account_balances b set
-       version = p.version, last_created_at = p.created_at, posted_debits = p.posted_debits,
-       posted_credits = p.posted_credits, last_effective_at = h.last_effective_at
-     from app_public.postings p, (select max(effective_at) as last_effective_at from history) h
-     where b.tenant_id = $1 and p.tenant_id = $1 and p.account_id = b.account_id and p.version = $2`,
-    [tenantId, postings],
-  );
-  await client.query("commit");
-  await client.query("vacuum analyze app_public.transactions, app_public.postings, app_public.account_balances");
-  return { tenantId, accountId: many ?? "" };
+  return times;
 }
