@@ -36,11 +36,15 @@ export async function startChild(args: string[], settings: Record<string, string
     stdio: ["ignore", "ignore", "pipe"],
     env: { PATH: process.env["PATH"], ...settings },
   });
+  // Not even an interruption may leave it behind.
+  const kill = (): void => void child.kill("SIGKILL");
+  process.once("exit", kill);
   const url = await readUrl(child);
   return {
     url,
     pid: child.pid ?? 0,
     stop: async () => {
+      process.removeListener("exit", kill);
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill("SIGTERM");
       await once(child, "exit");

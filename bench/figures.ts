@@ -62,3 +62,9 @@ function medians(rounds: Round[]): Round {
   }
   return round;
 }
+
+/** A number with as many digits as count. */
+export function format(value: number): string {
+  if (Number.isNaN(value)) return "–";
+  return value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
+}

@@ -1,9 +1,10 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "../src/paths.ts";
 import type { BenchOptions } from "./bench.ts";
-import type { Figure } from "./figures.ts";
+import { type Figure, format } from "./figures.ts";
+import { targetTable } from "./targets.ts";
 
 export interface Report {
   name: string;
@@ -36,6 +37,11 @@ export function writeReport(report: Report, folder = resultsFolder): string[] {
   return files;
 }
 
+/** A report that is kept in the repository. */
+export function readReport(name: string): Report {
+  return JSON.parse(readFileSync(join(resultsFolder, `${name}.json`), "utf8")) as Report;
+}
+
 export function asMarkdown(report: Report): string {
   const { machine: on, options } = report;
   const minutes = (report.seconds / 60).toFixed(0);
@@ -46,6 +52,8 @@ export function asMarkdown(report: Report): string {
     `Node.js ${on.node}; database, API and clients on one machine. Medians of ${options.rounds} rounds of`,
     `${options.seconds} s, each beside its floor of the same round; ${minutes} minutes in all. See docs/performance.md`,
     "for what is measured and how.",
+    "",
+    ...targetTable(report.figures),
   ];
   for (const part of new Set(report.figures.map((figure) => figure.part))) {
     const rows = report.figures.filter((figure) => figure.part === part).map(cells);
@@ -100,9 +108,4 @@ function cells(figure: Figure): string[] {
     floor?.apiCpu === undefined ? "" : format(floor.apiCpu),
     figure.clientCpu === undefined ? "" : `${(figure.clientCpu * 100).toFixed(0)} %`,
   ];
-}
-
-export function format(value: number): string {
-  if (Number.isNaN(value)) return "–";
-  return value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
 }

@@ -2,29 +2,34 @@
  * Measures the ledger on a server of its own, each figure beside a floor of the same run. See docs/performance.md,
  * and `npm run bench -- --help`.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { withScratchServer } from "../scripts/scratch_server.ts";
+import { type ScratchServer, withScratchServer } from "../scripts/scratch_server.ts";
 import { projectRoot } from "../src/paths.ts";
 import { withClient } from "../src/postgres/client.ts";
 import { withUrl } from "../src/postgres/urls.ts";
-import { type BenchOptions, copyDatabase, mapUrls, type Part, withBench } from "./bench.ts";
+import { type BenchOptions, type BenchServer, copyDatabase, mapUrls, type Part, withBench } from "./bench.ts";
 import { addHistory, openBooks } from "./books.ts";
 import type { Figure } from "./figures.ts";
 import { graphql } from "./parts/graphql.ts";
+import { growth } from "./parts/growth.ts";
+import { guarantees } from "./parts/guarantees.ts";
 import { importing } from "./parts/importing.ts";
 import { profile } from "./parts/profile.ts";
 import { reads } from "./parts/reads.ts";
 import { sealing } from "./parts/sealing.ts";
 import { sql } from "./parts/sql.ts";
 import { storage } from "./parts/storage.ts";
-import { asText, machine, type Report, writeReport } from "./report.ts";
+import { asText, machine, type Report, readReport, writeReport } from "./report.ts";
+import { targetTable } from "./targets.ts";
 
 const parts: Record<string, { part: Part; about: string; isFullOnly?: boolean }> = {
   sql: { part: sql, about: "posting over SQL beside floors S and B: shapes, sizes, two phases, refusals" },
   graphql: { part: graphql, about: "posting through GraphQL beside floor H and beside SQL, with its latencies" },
   reads: { part: reads, about: "balances, statements and reports of an account with a long history" },
+  growth: { part: growth, about: "posting and reading beside a history of millions", isFullOnly: true },
+  guarantees: { part: guarantees, about: "the same posting with one guarantee taken out" },
   storage: { part: storage, about: "bytes of a transfer on disk and in the write-ahead log, by table and index" },
   profile: { part: profile, about: "where the time of posting goes: functions, statements, waits", isFullOnly: true },
   sealing: { part: sealing, about: "posting while a worker seals; sealing, verifying and proving" },
@@ -42,6 +47,7 @@ const { values } = parseArgs({
     postings: { type: "string" },
     seed: { type: "string", default: "1" },
     name: { type: "string" },
+    "fill-docs": { type: "boolean", default: false },
     results: { type: "string" },
     port: { type: "string" },
     data: { type: "string" },
@@ -52,8 +58,21 @@ const say = (message: string): void => void process.stderr.write(`${message}\n`)
 
 if (values.help) {
   console.log(help());
+} else if (values["fill-docs"]) {
+  fillDocs();
 } else {
   await run();
+}
+
+/** Copies the figures that were reached from the results of the full pass into the documentation. */
+function fillDocs(): void {
+  const { figures } = readReport("full");
+  const file = join(projectRoot, "docs/performance.md");
+  const filled = readFileSync(file, "utf8").replace(
+    /(<!-- figures -->\n).*?(\n<!-- end of figures -->)/s,
+    (_all, begin: string, end: string) => `${begin}${targetTable(figures).join("\n")}${end}`,
+  );
+  writeFileSync(file, filled);
 }
 
 function help(): string {
@@ -72,6 +91,7 @@ Measures a selection in less than five minutes, on an embedded server of its own
   --seed N         another seed draws other accounts (1)
   --name NAME      of the files in bench/results (quick, full, or only-… with --only)
   --results DIR    another folder for them
+  --fill-docs      copy what bench/results/full.json reached into docs/performance.md, and measure nothing
   --port N, --data DIR   for the server (any free port, a temporary folder)
 
 Parts:
@@ -89,54 +109,75 @@ async function run(): Promise<void> {
     match: values.match,
   };
   const chosen = chooseParts();
+  // An orderly exit: the server and whatever else was started is stopped on the way out.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130));
+  const figures: Figure[] = [];
   const started = performance.now();
-  const elapsed = (): number => (performance.now() - started) / 1000;
-  const progress = (what: string): void => {
-    const line = `${elapsed().toFixed(0).padStart(5)} s  ${what}`;
-    process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${line.slice(0, process.stderr.columns)}` : `${line}\n`);
-  };
-  progress("a server");
-  const server = {
-    profile: "durable" as const,
-    port: values.port === undefined ? undefined : Number(values.port),
-    dataDir: values.data,
-  };
-  const { figures, version } = await withScratchServer(server, async ({ server: running, createDatabase }) => {
-    progress("its schema");
-    const empty = await createDatabase("bench_empty");
-    progress(`${options.accounts.toLocaleString("en-US")} accounts`);
-    const books = await openBooks(empty, "bench", options.accounts);
-    await withClient(empty.superuser, async (client) => {
-      await client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8"));
-      await client.query("insert into floor.accounts (id) select generate_series(1, $1)", [books.accountIds.length]);
-      await client.query("vacuum analyze");
+  const progress = makeProgress(started);
+  let postgres = "";
+  try {
+    progress("a server");
+    const port = values.port === undefined ? undefined : number("port", values.port);
+    await withScratchServer({ profile: "durable", port, dataDir: values.data }, async (scratch) => {
+      const prepared = await prepare(scratch, options, progress);
+      postgres = prepared.postgres;
+      await withBench(prepared, options, progress, async (bench) => {
+        for (const name of chosen) figures.push(...((await parts[name]?.part(bench)) ?? []));
+      });
     });
-    progress("a short history");
-    const template = mapUrls(empty, (url) => withUrl(url, { database: "bench_template" }));
-    const postgres = await withClient(running.superuserUrl, async (client) => {
-      await copyDatabase(client, "bench_empty", "bench_template");
-      const { rows } = await client.query<{ server_version: string }>("show server_version");
-      return rows[0]?.server_version ?? "";
-    });
-    await addHistory(template, books, options.seed);
-    const all: Figure[] = [];
-    await withBench({ server: running, template, empty, books }, options, progress, async (bench) => {
-      for (const name of chosen) all.push(...((await parts[name]?.part(bench)) ?? []));
-    });
-    return { figures: all, version: postgres };
-  });
-  progress("done");
-  if (process.stderr.isTTY) say("");
-  console.log(asText(figures));
-  const report: Report = {
-    name: values.name ?? (values.only.length > 0 ? `only-${chosen.join("-")}` : values.full ? "full" : "quick"),
-    at: new Date().toISOString(),
-    machine: machine(version),
-    options,
-    seconds: Math.round(elapsed()),
-    figures,
-  };
+    progress("done");
+  } finally {
+    // What was measured before a part failed is worth keeping.
+    if (process.stderr.isTTY) say("");
+    if (figures.length > 0) {
+      const name =
+        values.name ?? (values.only.length > 0 ? `only-${chosen.join("-")}` : values.full ? "full" : "quick");
+      const seconds = Math.round((performance.now() - started) / 1000);
+      tell({ name, at: new Date().toISOString(), machine: machine(postgres), options, seconds, figures });
+    }
+  }
+}
+
+function tell(report: Report): void {
+  console.log(asText(report.figures));
+  console.log(`\n${targetTable(report.figures).join("\n")}`);
   for (const file of writeReport(report, values.results)) say(`Written: ${file}`);
+}
+
+/** On a terminal one line that changes, elsewhere a line each. */
+function makeProgress(started: number): (what: string) => void {
+  const { isTTY, columns } = process.stderr;
+  return (what) => {
+    const seconds = ((performance.now() - started) / 1000).toFixed(0);
+    const line = `${seconds.padStart(5)} s  ${what}`;
+    process.stderr.write(isTTY ? `\r\u001b[K${line.slice(0, columns)}` : `${line}\n`);
+  };
+}
+
+/** Two databases with the same books: in one of them there is a short history. */
+async function prepare(
+  { server, createDatabase }: ScratchServer,
+  { accounts, seed }: BenchOptions,
+  progress: (what: string) => void,
+): Promise<BenchServer & { postgres: string }> {
+  progress("its schema");
+  const empty = await createDatabase("bench_empty");
+  progress(`${accounts.toLocaleString("en-US")} accounts`);
+  const books = await openBooks(empty, "bench", accounts);
+  await withClient(empty.superuser, async (client) => {
+    await client.query(readFileSync(join(projectRoot, "bench/floors.sql"), "utf8"));
+    await client.query("insert into floor.accounts (id) select generate_series(1, $1)", [books.accountIds.length]);
+    await client.query("vacuum analyze");
+  });
+  progress("a short history");
+  const template = mapUrls(empty, (url) => withUrl(url, { database: "bench_template" }));
+  const postgres = await withClient(server.superuserUrl, async (client) => {
+    await copyDatabase(client, "bench_empty", "bench_template");
+    const { rows } = await client.query<{ server_version: string }>("show server_version");
+    return rows[0]?.server_version ?? "";
+  });
+  await addHistory(template, books, seed);
+  return { server, template, empty, books, postgres };
 }
 
 function chooseParts(): string[] {

@@ -1,15 +1,15 @@
 import { secretKeys } from "../../src/http/token_keys.ts";
 import { signToken } from "../../src/http/tokens.ts";
 import type { Bench } from "../bench.ts";
-import { type Books, beRequest, openSession, type Session, type Urls } from "../books.ts";
+import { type Books, openSession, type Session, type Urls } from "../books.ts";
 import { type Child, startApi, startChild, tokenSecret } from "../children.ts";
 import { type Figure, figureOf, type Round } from "../figures.ts";
 import { type HttpRequest, httpLoad } from "../http_load.ts";
-import { inTurns, type Load, randomOf, sqlLoad, withConnections } from "../load.ts";
+import { inTurns, type Load, randomOf, sqlLoad } from "../load.ts";
 import { processClock } from "../processor.ts";
 import { postingScript, seededKey } from "../scripts.ts";
 import type { Pick } from "../shapes.ts";
-import { pickOf, type ShapeName } from "./sql.ts";
+import { pickOf, type ShapeName, withTellers } from "./sql.ts";
 
 const part = "graphql";
 
@@ -121,9 +121,8 @@ async function measure(
       }),
     );
   }
-  return withConnections(
-    { url: urls.api, count: one.connections, prepare: (client) => beRequest(client, "teller", session) },
-    (clients) => compare("SQL", sqlLoad(clients, postingScript(books, pick, { size: one.size }), `${seed} SQL`, clock)),
+  return withTellers(bench, urls, one.connections, (clients) =>
+    compare("SQL", sqlLoad(clients, postingScript(books, pick, { size: one.size }), `${seed} SQL`, clock)),
   );
 }
 

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { withClient } from "../../src/postgres/client.ts";
 import type { Bench } from "../bench.ts";
-import { beRequest, openSession, type Urls } from "../books.ts";
+import type { Urls } from "../books.ts";
 import { type Figure, figureOf } from "../figures.ts";
-import { sqlLoad, withConnections } from "../load.ts";
+import { sqlLoad } from "../load.ts";
 import { postingScript } from "../scripts.ts";
-import { nameOf, pickOf, type ShapeName } from "./sql.ts";
+import { nameOf, pickOf, type ShapeName, withTellers } from "./sql.ts";
 
 const part = "profile";
 
@@ -48,18 +48,14 @@ async function postFor(
   during: () => Promise<void> = async () => undefined,
 ): Promise<number> {
   const { books, options, clock } = bench;
-  const session = await openSession(urls, books.tenantId, "teller");
   runs += 1;
   const seed = `${options.seed} ${part} ${runs}`;
-  return withConnections(
-    { url: urls.api, count: clients, prepare: (client) => beRequest(client, "teller", session) },
-    async (connections) => {
-      const load = sqlLoad(connections, postingScript(books, pickOf(bench, shape), { size }), seed, clock);
-      const warming = await load(Math.min(1, options.seconds));
-      const [measured] = await Promise.all([load(options.seconds), during()]);
-      return warming.transfers + measured.transfers;
-    },
-  );
+  return withTellers(bench, urls, clients, async (connections) => {
+    const load = sqlLoad(connections, postingScript(books, pickOf(bench, shape), { size }), seed, clock);
+    const warming = await load(Math.min(1, options.seconds));
+    const [measured] = await Promise.all([load(options.seconds), during()]);
+    return warming.transfers + measured.transfers;
+  });
 }
 
 let runs = 0;

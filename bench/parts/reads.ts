@@ -6,6 +6,7 @@ import { actAs, type Books, openBooks, type Urls } from "../books.ts";
 import { type Figure, figureOf, type Round } from "../figures.ts";
 import { addYear, foldAll } from "../history.ts";
 import { quantiles } from "../load.ts";
+import { verify } from "../verify.ts";
 
 interface Question {
   name: string;
@@ -57,7 +58,10 @@ export async function reads(bench: Bench): Promise<Figure[]> {
     "reads",
     async (urls) => {
       const thousand = await addHistories(urls, books, postings, progress);
-      return measureReads(bench, urls, "reads", thousand);
+      return [
+        ...(await measureReads(bench, urls, "reads", thousand)),
+        ...(await measureVerification(bench, urls, "reads", postings)),
+      ];
     },
     { isEmpty: true },
   );
@@ -103,6 +107,20 @@ export async function measureReads(bench: Bench, urls: Urls, part: string, thous
     }
     return figures;
   });
+}
+
+/** How fast all checks prove a history; that it is right is seen by the way. */
+export async function measureVerification(
+  { books, options, progress }: Bench,
+  urls: Urls,
+  part: string,
+  postings: number,
+): Promise<Figure[]> {
+  const name = "verifying the ledger with every check";
+  if (!name.includes(options.match)) return [];
+  progress(name);
+  const { seconds } = await verify(urls, books.tenantId);
+  return [figureOf({ part, name, unit: "postings/s" }, [{ value: postings / seconds }])];
 }
 
 /** The account with the most postings. */

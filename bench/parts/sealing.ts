@@ -2,11 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { withClient } from "../../src/postgres/client.ts";
 import type { Bench } from "../bench.ts";
-import { actAs, beRequest, openSession, type Urls } from "../books.ts";
+import { actAs, type Urls } from "../books.ts";
 import { type Figure, figureOf, median, type Round } from "../figures.ts";
-import { sqlLoad, withConnections } from "../load.ts";
+import { sqlLoad } from "../load.ts";
 import { postingScript } from "../scripts.ts";
-import { nameOf, pickOf } from "./sql.ts";
+import { nameOf, pickOf, withTellers } from "./sql.ts";
 
 const part = "sealing";
 
@@ -43,24 +43,20 @@ async function measureWhileSealing(
 ): Promise<Figure> {
   const { books, options, clock, progress } = bench;
   const name = nameOf({ ...group, shapes: [], what: "while sealing" }, "uniform");
-  const session = await openSession(urls, books.tenantId, "teller");
-  return withConnections(
-    { url: urls.api, count: group.clients, prepare: (client) => beRequest(client, "teller", session) },
-    async (clients) => {
-      const script = postingScript(books, pickOf(bench, "uniform"), group);
-      const load = sqlLoad(clients, script, `${options.seed} ${name}`, clock);
-      const without: Round[] = [];
-      const during: Round[] = [];
-      await load(Math.min(1, options.seconds));
-      for (let round = 1; round <= options.rounds; round += 1) {
-        progress(`${name}, round ${round} of ${options.rounds}`);
-        without.push(await load(options.seconds));
-        backlogs.push({ value: await sealAll(worker) });
-        during.push(await whileSealing(worker, () => load(options.seconds)));
-      }
-      return figureOf({ part, name, unit: "transfers/s", floorName: "without sealing" }, during, without);
-    },
-  );
+  return withTellers(bench, urls, group.clients, async (clients) => {
+    const script = postingScript(books, pickOf(bench, "uniform"), group);
+    const load = sqlLoad(clients, script, `${options.seed} ${name}`, clock);
+    const without: Round[] = [];
+    const during: Round[] = [];
+    await load(Math.min(1, options.seconds));
+    for (let round = 1; round <= options.rounds; round += 1) {
+      progress(`${name}, round ${round} of ${options.rounds}`);
+      without.push(await load(options.seconds));
+      backlogs.push({ value: await sealAll(worker) });
+      during.push(await whileSealing(worker, () => load(options.seconds)));
+    }
+    return figureOf({ part, name, unit: "transfers/s", floorName: "without sealing" }, during, without);
+  });
 }
 
 /** Seals all there is, and tells how many transactions a second. */

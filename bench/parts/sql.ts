@@ -1,7 +1,8 @@
+import type pg from "pg";
 import type { Bench } from "../bench.ts";
-import { beRequest, openSession, type Urls } from "../books.ts";
+import { beRequest, openSession, type Session, type Urls } from "../books.ts";
 import { type Figure, figureOf } from "../figures.ts";
-import { type Contestant, inTurns, sqlLoad, withConnections } from "../load.ts";
+import { type Contestant, inTurns, type Load, type Script, sqlLoad, withConnections } from "../load.ts";
 import { bareInserts, bareTransfers, type Form, postingScript } from "../scripts.ts";
 import { creditedByAll, debitedByAll, type Pick, pairs, uniform, zipf } from "../shapes.ts";
 
@@ -71,35 +72,40 @@ export async function sql(bench: Bench): Promise<Figure[]> {
 }
 
 /** Measures the shapes of a group, each in turns with its floor and with the others. */
-export async function measureGroup(bench: Bench, urls: Urls, part: string, group: Group): Promise<Figure[]> {
-  const { books, options, clock, progress } = bench;
+async function measureGroup(bench: Bench, urls: Urls, part: string, group: Group): Promise<Figure[]> {
+  const floorName = hasFloorS(group) ? "S" : "B";
+  return withTellers(bench, urls, group.clients, async (clients, { userId }) => {
+    const contestants = group.shapes.flatMap((shape): Contestant[] => {
+      const pick = pickOf(bench, shape);
+      const name = nameOf(group, shape);
+      const floor = hasFloorS(group) ? bareTransfers(pick) : bareInserts(bench.books, userId, pick, group);
+      const script = postingScript(bench.books, pick, group);
+      const load = (of: Script, seed: string): Load =>
+        sqlLoad(clients, of, `${bench.options.seed} ${seed}`, bench.clock);
+      return [
+        { name: `floor ${floorName} of ${name}`, load: load(floor, `floor ${name}`) },
+        { name, load: load(script, name) },
+      ];
+    });
+    const rounds = await inTurns(contestants, { ...bench.options, progress: bench.progress });
+    return group.shapes.map((shape) => {
+      const name = nameOf(group, shape);
+      const floors = rounds.get(`floor ${floorName} of ${name}`);
+      return figureOf({ part, name, unit: "transfers/s", floorName }, rounds.get(name) ?? [], floors);
+    });
+  });
+}
+
+/** Runs `work` with connections of a teller over the login of the API. */
+export async function withTellers<T>(
+  { books }: Bench,
+  urls: Urls,
+  count: number,
+  work: (clients: pg.Client[], session: Session) => Promise<T>,
+): Promise<T> {
   const session = await openSession(urls, books.tenantId, "teller");
-  return withConnections(
-    { url: urls.api, count: group.clients, prepare: (client) => beRequest(client, "teller", session) },
-    async (clients) => {
-      const floorName = hasFloorS(group) ? "S" : "B";
-      const contestants = group.shapes.flatMap((shape): Contestant[] => {
-        const pick = pickOf(bench, shape);
-        const floor = hasFloorS(group) ? bareTransfers(pick) : bareInserts(books, session.userId, pick, group);
-        const name = nameOf(group, shape);
-        const load = (script: Parameters<typeof sqlLoad>[1], seed: string) =>
-          sqlLoad(clients, script, `${options.seed} ${seed}`, clock);
-        return [
-          { name: `floor ${floorName} of ${name}`, load: load(floor, `floor ${name}`) },
-          { name, load: load(postingScript(books, pick, group), name) },
-        ];
-      });
-      const rounds = await inTurns(contestants, { ...options, progress });
-      return group.shapes.map((shape) => {
-        const name = nameOf(group, shape);
-        return figureOf(
-          { part, name, unit: "transfers/s", floorName },
-          rounds.get(name) ?? [],
-          rounds.get(`floor ${floorName} of ${name}`),
-        );
-      });
-    },
-  );
+  const prepare = (client: pg.Client): Promise<void> => beRequest(client, "teller", session);
+  return withConnections({ url: urls.api, count, prepare }, (clients) => work(clients, session));
 }
 
 /** A transaction of more than two lines is more than one bare transfer: it is compared with its rows. */
