@@ -31,8 +31,8 @@ export interface BenchOptions {
   /** How many postings the histories have that are read. */
   postings: number;
   seed: number;
-  /** What the name of a figure must contain to be measured. */
-  match: string;
+  /** Figures of other names are left out, in parts that have many. */
+  match: RegExp;
 }
 
 export type Part = (bench: Bench) => Promise<Figure[]>;

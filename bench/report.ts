@@ -10,7 +10,11 @@ export interface Report {
   name: string;
   at: string;
   machine: { cores: number; model: string; memoryGib: number; node: string; postgres: string };
-  options: BenchOptions;
+  options: Omit<BenchOptions, "match"> & {
+    match: string;
+    /** Settings of PostgreSQL that are not those of src/postgres/settings.ts. */
+    settings: Record<string, string>;
+  };
   /** How long all of it took. */
   seconds: number;
   figures: Figure[];

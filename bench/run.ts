@@ -46,6 +46,7 @@ const { values } = parseArgs({
     accounts: { type: "string", default: "100000" },
     postings: { type: "string" },
     seed: { type: "string", default: "1" },
+    set: { type: "string", multiple: true, default: [] },
     name: { type: "string" },
     "fill-docs": { type: "boolean", default: false },
     results: { type: "string" },
@@ -83,12 +84,13 @@ Measures a selection in less than five minutes, on an embedded server of its own
 
   --full           everything, which takes an hour or so
   --only NAME      one part; may be given several times
-  --match TEXT     only figures whose names contain this, in parts that have many
+  --match REGEXP   only figures of such names, in parts that have many
   --seconds N      how long a round is (1; with --full 2)
   --rounds N       how many rounds the medians are of (3)
   --accounts N     accounts of the books (100000)
   --postings N     postings of the histories that are read (100000; with --full 10000000)
   --seed N         another seed draws other accounts (1)
+  --set NAME=VALUE another setting of PostgreSQL; may be given several times
   --name NAME      of the files in bench/results (quick, full, or only-… with --only)
   --results DIR    another folder for them
   --fill-docs      copy what bench/results/full.json reached into docs/performance.md, and measure nothing
@@ -106,9 +108,10 @@ async function run(): Promise<void> {
     accounts: number("accounts", values.accounts),
     postings: number("postings", values.postings ?? (values.full ? "10000000" : "100000")),
     seed: number("seed", values.seed),
-    match: values.match,
+    match: new RegExp(values.match),
   };
   const chosen = chooseParts();
+  const serverSettings = Object.fromEntries(values.set.map(setting));
   // An orderly exit: the server and whatever else was started is stopped on the way out.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130));
   const figures: Figure[] = [];
@@ -118,7 +121,8 @@ async function run(): Promise<void> {
   try {
     progress("a server");
     const port = values.port === undefined ? undefined : number("port", values.port);
-    await withScratchServer({ profile: "durable", port, dataDir: values.data }, async (scratch) => {
+    const server = { profile: "durable" as const, port, dataDir: values.data, settings: serverSettings };
+    await withScratchServer(server, async (scratch) => {
       const prepared = await prepare(scratch, options, progress);
       postgres = prepared.postgres;
       await withBench(prepared, options, progress, async (bench) => {
@@ -133,7 +137,14 @@ async function run(): Promise<void> {
       const name =
         values.name ?? (values.only.length > 0 ? `only-${chosen.join("-")}` : values.full ? "full" : "quick");
       const seconds = Math.round((performance.now() - started) / 1000);
-      tell({ name, at: new Date().toISOString(), machine: machine(postgres), options, seconds, figures });
+      tell({
+        name,
+        at: new Date().toISOString(),
+        machine: machine(postgres),
+        options: { ...options, match: values.match, settings: serverSettings },
+        seconds,
+        figures,
+      });
     }
   }
 }
@@ -188,6 +199,13 @@ function chooseParts(): string[] {
   }
   if (values.only.length > 0) return values.only;
   return Object.keys(parts).filter((name) => values.full || !parts[name]?.isFullOnly);
+}
+
+function setting(text: string): [name: string, value: string] {
+  const [, name, value] = /^(\w+)=(.*)$/s.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  say("--set is to be NAME=VALUE, such as --set shared_buffers=1GB.");
+  process.exit(2);
 }
 
 function number(option: string, text: string): number {

@@ -42,7 +42,7 @@ async function measureGroup(
   const { books, options, clock, progress } = bench;
   const what = `with ${options.postings.toLocaleString("en-US")} postings present`;
   const names = group.shapes.map((shape) => ({ shape, name: nameOf({ ...group, what }, shape) }));
-  const wanted = names.filter(({ name }) => name.includes(options.match));
+  const wanted = names.filter(({ name }) => options.match.test(name));
   return withTellers(bench, full, group.clients, (inFull) =>
     withTellers(bench, small, group.clients, async (inSmall) => {
       const contestants = wanted.flatMap(({ shape, name }) => {

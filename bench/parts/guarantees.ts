@@ -83,7 +83,7 @@ async function measure(bench: Bench, group: { size: number; clients: number }): 
   const { books, options, clock, progress } = bench;
   const base = nameOf({ ...group, shapes: [] }, "uniform");
   const nameWith = ({ name }: Variant): string => `${base}, ${name}`;
-  const chosen = variants.filter((variant) => nameWith(variant).includes(options.match));
+  const chosen = variants.filter((variant) => options.match.test(nameWith(variant)));
   if (chosen.length === 0) return [];
   const contestants: Contestant[] = [];
   // Each in a database of its own, and all of them open until the last round.

@@ -62,7 +62,7 @@ const full: Group[] = [
 export async function sql(bench: Bench): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const group of bench.options.full ? full : quick) {
-    const shapes = group.shapes.filter((shape) => nameOf(group, shape).includes(bench.options.match));
+    const shapes = group.shapes.filter((shape) => bench.options.match.test(nameOf(group, shape)));
     if (shapes.length === 0) continue;
     // Each group finds the books as empty as the one before.
     const measure = (urls: Urls): Promise<Figure[]> => measureGroup(bench, urls, "sql", { ...group, shapes });

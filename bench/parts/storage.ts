@@ -25,7 +25,7 @@ export async function storage(bench: Bench): Promise<Figure[]> {
 
 async function sizes(bench: Bench, urls: Urls, superuser: pg.Client): Promise<Figure[]> {
   const { books, options, progress } = bench;
-  const transfers = options.full ? 200_000 : 30_000;
+  const transfers = options.full ? 200_000 : Math.min(30_000, options.postings);
   const pick = pairs(uniform(books.count));
   // Versions that updates leave behind are there from the start, so that what grows is what was posted.
   await post(bench, urls, postingScript(books, pick, { size: 1000 }), 10_000);
@@ -35,6 +35,7 @@ async function sizes(bench: Bench, urls: Urls, superuser: pg.Client): Promise<Fi
   const after = await relationSizes(superuser);
   const unit = "bytes/transfer";
   const grown = [...after].map(([name, size]) => ({ name, value: (size - (before.get(name) ?? 0)) / transfers }));
+  const hot = await hotShare(superuser);
   const total = grown.reduce((sum, { value }) => sum + value, 0);
   return [
     figureOf({ part, name: "on disk, tables and indexes", unit }, [{ value: total }]),
@@ -45,7 +46,17 @@ async function sizes(bench: Bench, urls: Urls, superuser: pg.Client): Promise<Fi
         ...figureOf({ part, name: `on disk, ${name}`, unit }, [{ value }]),
         ratio: value / total,
       })),
+    figureOf({ part, name: "updates of balances that touch no index (HOT)", unit: "%" }, [{ value: hot * 100 }]),
   ];
+}
+
+async function hotShare(superuser: pg.Client): Promise<number> {
+  const { rows } = await superuser.query<{ share: number | null }>(
+    `select n_tup_hot_upd / nullif(n_tup_upd, 0)::double precision as share
+     from pg_stat_user_tables
+     where relid = 'app_public.account_balances'::regclass`,
+  );
+  return rows[0]?.share ?? Number.NaN;
 }
 
 /** Bytes of every table and index, as they are after a checkpoint. */
