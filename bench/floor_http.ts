@@ -1,6 +1,6 @@
 /**
  * Floor H: a bare HTTP server that calls the posting function in a database transaction, without GraphQL, without
- * looking at who asks, without limits. Started by bench/graphql.ts with the URL of the database, a tenant, a user
+ * looking at who asks, without limits. Started by bench/parts/graphql.ts with the URL of the database, a tenant, a user
  * and a session as arguments.
  */
 import { createServer } from "node:http";
@@ -10,11 +10,14 @@ import pg from "pg";
 const [databaseUrl, tenantId, userId, sessionId] = process.argv.slice(2) as [string, string, string, string];
 const pool = new pg.Pool({ connectionString: databaseUrl, max: 10 });
 const settings = `
-  select set_config('role', 'tallystick_admin', true), set_config('tallystick.tenant_id', $1, true),
+  select set_config('role', 'tallystick_teller', true), set_config('tallystick.tenant_id', $1, true),
     set_config('tallystick.user_id', $2, true), set_config('tallystick.session_id', $3, true)`;
 
 async function post(body: string): Promise<object> {
-  const { postings } = JSON.parse(body) as { postings: { accountId: string; direction: string; amount: string }[] };
+  const { idempotencyKey, postings } = JSON.parse(body) as {
+    idempotencyKey: string;
+    postings: { accountId: string; direction: string; amount: string }[];
+  };
   const lines = postings.map((p) => `\\"(${p.accountId},${p.direction.toLowerCase()},${p.amount})\\"`);
   const client = await pool.connect();
   try {
@@ -23,7 +26,7 @@ async function post(body: string): Promise<object> {
     const { rows } = await client.query<{ transaction_id: string }>({
       name: "post",
       text: "select transaction_id from app_public.post_transaction($1)",
-      values: [`(posted,"{${lines.join(",")}}",,,,,,,,)`],
+      values: [`(posted,"{${lines.join(",")}}",${idempotencyKey},,,,,,,)`],
     });
     await client.query("commit");
     return { transactionId: rows[0]?.transaction_id };

@@ -1,50 +1,63 @@
 import { connect } from "node:net";
+import { type Load, quantiles } from "./load.ts";
+import type { ProcessorClock } from "./processor.ts";
 
-export interface HttpLoad {
+/** What a connection sends next, and how many transfers that makes. */
+export interface HttpRequest {
+  body: string;
+  transfers: number;
+}
+
+export interface HttpTarget {
   url: string;
   headers: Record<string, string>;
   connections: number;
-  seconds: number;
-  /** The body of the next request of a connection, and the transfers that it makes. */
-  next: (index: number) => { body: string; transfers: number };
+  next: () => HttpRequest;
   /** Throws if an answer is not what it should be. */
   check: (body: string) => void;
-}
-
-export interface HttpFigures {
-  transfersPerSecond: number;
-  /** Milliseconds. */
-  p50: number;
-  p95: number;
-  p99: number;
+  /** The processor time of the database server, and of the process that answers. */
+  clock: ProcessorClock;
+  apiClock: ProcessorClock;
 }
 
 /**
  * Sends requests over some connections, one after the other on each, and measures what is answered. Sockets by
  * hand, because a client library would take as much of the processor as the server.
  */
-export async function loadHttp(load: HttpLoad): Promise<HttpFigures> {
-  const times: number[] = [];
-  let transfers = 0;
-  const started = performance.now();
-  const end = started + load.seconds * 1000;
-  await Promise.all(
-    Array.from({ length: load.connections }, (_value, index) =>
-      runConnection(load, index, end, (milliseconds, made) => {
-        times.push(milliseconds);
-        transfers += made;
+export function httpLoad(target: HttpTarget): Load {
+  return async (seconds) => {
+    const times: number[] = [];
+    let transfers = 0;
+    const [processor, api] = [await target.clock(), await target.apiClock()];
+    const own = process.cpuUsage();
+    const started = performance.now();
+    const end = started + seconds * 1000;
+    const rates = await Promise.all(
+      Array.from({ length: target.connections }, async () => {
+        let ofThis = 0;
+        await runConnection(target, end, (milliseconds, made) => {
+          times.push(milliseconds);
+          ofThis += made;
+        });
+        transfers += ofThis;
+        return (ofThis * 1000) / (performance.now() - started);
       }),
-    ),
-  );
-  const seconds = (performance.now() - started) / 1000;
-  times.sort((one, other) => one - other);
-  const quantile = (share: number): number => times[Math.floor((times.length - 1) * share)] ?? Number.NaN;
-  return { transfersPerSecond: transfers / seconds, p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) };
+    );
+    const elapsed = (performance.now() - started) / 1000;
+    const { user, system } = process.cpuUsage(own);
+    return {
+      value: rates.reduce((sum, rate) => sum + rate, 0),
+      ...quantiles(times),
+      serverCpu: ((await target.clock()) - processor) / transfers,
+      apiCpu: ((await target.apiClock()) - api) / transfers,
+      clientCpu: (user + system) / 1_000_000 / elapsed,
+      transfers,
+    };
+  };
 }
 
 function runConnection(
-  { url, headers, next, check }: HttpLoad,
-  index: number,
+  { url, headers, next, check }: HttpTarget,
   end: number,
   done: (milliseconds: number, transfers: number) => void,
 ): Promise<void> {
@@ -56,8 +69,9 @@ function runConnection(
     let received = "";
     let at = 0;
     let transfers = 0;
+    let isDone = false;
     const send = (): void => {
-      const request = next(index);
+      const request = next();
       transfers = request.transfers;
       received = "";
       at = performance.now();
@@ -65,19 +79,24 @@ function runConnection(
     };
     socket.once("connect", send);
     socket.once("error", reject);
+    socket.once("close", () => {
+      if (!isDone) reject(new Error("The connection was closed before the answer."));
+    });
     socket.setEncoding("latin1");
     socket.on("data", (chunk: string) => {
       received += chunk;
-      const body = bodyOf(received);
-      if (body === undefined) return;
-      done(performance.now() - at, transfers);
       try {
+        const body = bodyOf(received);
+        if (body === undefined) return;
+        done(performance.now() - at, transfers);
         check(body);
       } catch (error) {
+        isDone = true;
         socket.destroy();
         return reject(error);
       }
       if (performance.now() < end) return send();
+      isDone = true;
       socket.destroy();
       resolve();
     });

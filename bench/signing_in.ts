@@ -4,8 +4,6 @@
  *   npm run bench:signing-in -- [--rounds 5] [--logins 50] [--clients 4]
  * At the cost that is configured for production. Writes bench/results/signing_in.md.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -16,10 +14,10 @@ import { fixedKeys, newKeyRing, parseKeyRing } from "../src/crypto/keys.ts";
 import { sealUserEmail } from "../src/crypto/user_contacts.ts";
 import { makePasswords } from "../src/identity/passwords.ts";
 import { projectRoot } from "../src/paths.ts";
-import type { DatabaseUrls } from "../src/postgres/bootstrap.ts";
 import { newId } from "../src/random.ts";
-import { median } from "./load.ts";
-import { type Books, openBooks } from "./posting.ts";
+import { type Books, openBooks } from "./books.ts";
+import { startApi } from "./children.ts";
+import { median } from "./figures.ts";
 
 const { values } = parseArgs({
   options: {
@@ -58,11 +56,16 @@ const variants = [
 const lines: string[] = [];
 await withScratchServer({ profile: "durable" }, async ({ createDatabase }) => {
   const urls = await createDatabase("bench");
-  const books = await openBooks(urls.owner, "bench", 1000);
+  const books = await openBooks(urls, "bench", 1000);
   const ring = newKeyRing("bench");
   const emails = await addPeople(urls.owner, books.tenantId, ring);
   for (const { name, concurrency } of variants) {
-    const api = await startApi(urls, ring, concurrency);
+    const api = await startApi(urls.api, {
+      TALLYSTICK_FIELD_KEYS: ring,
+      TALLYSTICK_ARGON2_MEMORY_KIB: String(cost.memoryKib),
+      TALLYSTICK_ARGON2_PASSES: String(cost.passes),
+      TALLYSTICK_HASHING_CONCURRENCY: String(concurrency),
+    });
     try {
       const tokens = await signInAll(api.url, emails.slice(0, 1));
       const token = tokens[0] ?? "";
@@ -79,8 +82,7 @@ await withScratchServer({ profile: "durable" }, async ({ createDatabase }) => {
       }
       lines.push(row(name, quiet, busy));
     } finally {
-      api.child.kill("SIGTERM");
-      await once(api.child, "exit");
+      await api.stop();
     }
   }
 });
@@ -138,42 +140,6 @@ async function addPeople(ownerUrl: string, tenantId: number, ring: string): Prom
   }
   await client.end();
   return emails;
-}
-
-async function startApi(
-  urls: DatabaseUrls,
-  ring: string,
-  concurrency: number,
-): Promise<{ url: string; child: ChildProcess }> {
-  const child = spawn(process.execPath, ["src/cli/tallystick.mjs", "start", "--only", "api"], {
-    cwd: projectRoot,
-    stdio: ["ignore", "ignore", "pipe"],
-    env: {
-      PATH: process.env["PATH"],
-      NODE_ENV: "test",
-      PORT: "0",
-      TALLYSTICK_API_DATABASE_URL: urls.api,
-      TALLYSTICK_JWT_SECRET: "the secret of the benchmark, 32 characters or more",
-      TALLYSTICK_FIELD_KEYS: ring,
-      TALLYSTICK_ARGON2_MEMORY_KIB: String(cost.memoryKib),
-      TALLYSTICK_ARGON2_PASSES: String(cost.passes),
-      TALLYSTICK_HASHING_CONCURRENCY: String(concurrency),
-      TALLYSTICK_RATE_LIMIT_PER_MINUTE: "10000000",
-      TALLYSTICK_RATE_LIMIT_TENANT_PER_MINUTE: "10000000",
-      TALLYSTICK_RATE_LIMIT_ADDRESS_PER_MINUTE: "10000000",
-      TALLYSTICK_RATE_LIMIT_SIGN_IN_PER_MINUTE: "10000000",
-    },
-  });
-  const url = await new Promise<string>((resolve, reject) => {
-    let said = "";
-    child.stderr?.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-      const found = /API +(http:\S+)\/graphql/.exec(said)?.[1];
-      if (found) resolve(found);
-    });
-    child.once("exit", () => reject(new Error(`The API did not start: ${said}`)));
-  });
-  return { url, child };
 }
 
 async function signInAll(url: string, emails: string[]): Promise<string[]> {

@@ -21,6 +21,8 @@ export interface ScratchOptions {
   dataDir?: string | undefined;
   port?: number | undefined;
   profile?: ServerProfile;
+  /** More settings of the server. */
+  settings?: Record<string, string>;
   say?: (message: string) => void;
 }
 
@@ -43,7 +45,7 @@ export async function withScratchServer<T>(
     server = await startEmbedded({
       dataDir,
       profile: options.profile ?? "throwaway",
-      settings: unpackPgtap(join(dataDir, "pgtap")),
+      settings: { ...unpackPgtap(join(dataDir, "pgtap")), ...options.settings },
       ...(options.port === undefined ? {} : { port: options.port }),
       ...(options.say === undefined ? {} : { onProgress: options.say }),
     });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { parse } from "yaml";
 import { settingNames } from "../../../src/config.ts";
 import { projectRoot } from "../../../src/paths.ts";
+import { ledgerSettings } from "../../../src/postgres/settings.ts";
 import { type Instruction, parseDockerfile } from "../../support/dockerfile.ts";
 import { projectHas, readProjectFile } from "../../support/project_files.ts";
 
@@ -97,6 +98,12 @@ describe("docker-compose.yml", () => {
   test("uses PostgreSQL 18 or newer", () => {
     const version = /^postgres:(\d+)/.exec(service("postgres").image ?? "")?.[1];
     expect(Number(version)).toBeGreaterThanOrEqual(18);
+  });
+
+  test("gives PostgreSQL the settings of the embedded server, with the compression that its build has", () => {
+    const command = String(service("postgres").command);
+    const given = Object.fromEntries([...command.matchAll(/-c (\w+)=(\S+)/g)].map(([, name, value]) => [name, value]));
+    expect(given).toEqual({ ...ledgerSettings, wal_compression: "lz4" });
   });
 
   test("runs commands that the program has", () => {

@@ -3,24 +3,27 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { projectRoot } from "../src/paths.ts";
-import { seededRandom } from "../src/random.ts";
-import type { Figure } from "./posting.ts";
+import { projectRoot } from "../../src/paths.ts";
+import { seededRandom } from "../../src/random.ts";
+import type { Bench } from "../bench.ts";
+import { type Figure, figureOf } from "../figures.ts";
 
-/** Imports a journal with the command-line tool, as a user would, and tells the seconds it took. */
-export async function measureImport(ownerUrl: string, transactions: number): Promise<Figure> {
+/** Imports a journal with the command-line tool, as a user would. */
+export async function importing({ options, withCopy, progress }: Bench): Promise<Figure[]> {
+  const transactions = options.full ? 100_000 : 10_000;
+  const name = `import of ${transactions.toLocaleString("en-US")} transactions from a file`;
   const folder = mkdtempSync(join(tmpdir(), "tallystick-bench-"));
   try {
     const file = join(folder, "journal.csv");
     writeFileSync(file, makeJournal(transactions));
-    await tallystick(ownerUrl, ["tenant", "create", "bench-import"]);
-    const started = performance.now();
-    await tallystick(ownerUrl, ["import", file, "--tenant", "bench-import"]);
-    return {
-      name: `import of ${transactions.toLocaleString("en-US")} transactions`,
-      unit: "s",
-      value: (performance.now() - started) / 1000,
-    };
+    return await withCopy("importing", async ({ owner }) => {
+      progress(name);
+      await tallystick(owner, ["tenant", "create", "bench-import"]);
+      const started = performance.now();
+      await tallystick(owner, ["import", file, "--tenant", "bench-import"]);
+      const seconds = (performance.now() - started) / 1000;
+      return [figureOf({ part: "importing", name, unit: "transactions/s" }, [{ value: transactions / seconds }])];
+    });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

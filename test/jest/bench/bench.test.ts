@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "@jest/globals";
+import type { Figure } from "../../../bench/figures.ts";
+import type { Report } from "../../../bench/report.ts";
+import { projectRoot } from "../../../src/paths.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tallystick-bench-test-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function bench(...options: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, ["bench/run.ts", ...options], {
+    cwd: projectRoot,
+    encoding: "utf8",
+    timeout: 300_000,
+  });
+}
+
+test("the bench runs in small, and its report has every figure beside its floor", () => {
+  const parts = ["sql", "graphql", "reads", "guarantees", "storage"];
+  const { status, stdout, stderr } = bench(
+    ...parts.flatMap((part) => ["--only", part]),
+    ...["--match", "^(batches of 1,000, 2 c\\w+, (uniform(|, without audit)|Zipf)|.*balance|one at a time, 1 .*)$"],
+    ...["--seconds", "0.05", "--rounds", "1", "--accounts", "300", "--postings", "2000"],
+    ...["--name", "small", "--results", folder],
+  );
+  expect(status === 0 ? "" : stderr).toBe("");
+  const report = JSON.parse(readFileSync(join(folder, "small.json"), "utf8")) as Report;
+  expect(report).toMatchObject({
+    name: "small",
+    options: { rounds: 1, accounts: 300 },
+    machine: { cores: expect.any(Number) },
+  });
+  expect([...new Set(report.figures.map((figure) => figure.part))]).toEqual(parts);
+  for (const figure of report.figures) {
+    expect(figure).toMatchObject({ name: expect.any(String), unit: expect.any(String), rounds: expect.any(Array) });
+    expect(figure.value).toBeGreaterThan(0);
+  }
+  const beside = ({ name, floor }: Figure): string => `${name} / ${floor?.name}`;
+  const ofParts = (...names: string[]): Figure[] => report.figures.filter(({ part }) => names.includes(part));
+  expect(ofParts("sql").map(beside)).toEqual([
+    "one at a time, 1 client, uniform / S",
+    "batches of 1,000, 2 clients, uniform / B",
+    "batches of 1,000, 2 clients, Zipf / B",
+  ]);
+  expect(ofParts("graphql").map(beside)).toEqual([
+    "one at a time, 1 connection, uniform / H",
+    "batches of 1,000, 2 connections, uniform / SQL",
+  ]);
+  expect(ofParts("guarantees").map(beside)).toEqual(["batches of 1,000, 2 clients, uniform, without audit / with all"]);
+  for (const figure of ofParts("sql", "graphql", "guarantees")) {
+    expect(figure).toMatchObject({ ratio: expect.any(Number), p50: expect.any(Number), p99: expect.any(Number) });
+    expect(figure.ratio).toBeCloseTo(figure.value / (figure.floor?.value ?? 0));
+  }
+  // The part that is the whole of others is their sum, but for what is too small to be shown.
+  const onDisk = ofParts("storage").filter(({ name }) => name.startsWith("on disk, "));
+  const [whole, ...relations] = onDisk.map(({ value }) => value) as [number, ...number[]];
+  expect(relations.reduce((sum, value) => sum + value, 0) / whole).toBeGreaterThan(0.9);
+  expect(readFileSync(join(folder, "small.md"), "utf8")).toContain("| batches of 1,000, 2 clients, Zipf |");
+  expect(stdout).toContain("| batches of 1,000, Zipf | ≥ 0.55 × floor B");
+}, 300_000);
+
+test("the bench says what it can do, and what it does not know", () => {
+  expect(bench("--help").stdout).toContain("growth");
+  expect(bench("--only", "everything")).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("There are: sql,"),
+  });
+  expect(bench("--rounds", "none")).toMatchObject({ status: 2 });
+});
