@@ -29,7 +29,8 @@ export async function startPhoenix({ name, args, settings, ready }: PhoenixOptio
     const started = spawn(process.execPath, args, {
       cwd: projectRoot,
       env: { PATH: process.env["PATH"], ...settings },
-      stdio: ["ignore", "pipe", "pipe"],
+      // Their input ends when this process does, however that comes about.
+      stdio: ["pipe", "pipe", "pipe"],
     });
     await isUp(started, name, ready);
     return started;
