@@ -1,1 +1,3 @@
 -- The migration being written. See migrations/README.md.
+--!include errors/refusals.sql
+--!include vouchers/redeem_voucher.sql

@@ -3,7 +3,7 @@
  * tries codes.
  */
 begin;
-select plan(64);
+select plan(66);
 
 select tests.make_books('acme');
 select tests.open_account('acme', v.code, v.type::app_public.account_type, v.currency)
@@ -133,6 +133,9 @@ select is(
 from voucher v where n = 1;
 select is(pg_temp.redeem(1, 'ann'), '500 0', 'the rest is redeemed without an amount');
 select is(pg_temp.redeem(1, 'ann'), 'LG652 {"restAmount": "0"}', 'and then nothing is left');
+select throws_ok($$select pg_temp.redeem(2, 'vouchers', 100)$$, 'LG659', null,
+  'an account that owes vouchers takes none: it would owe what no voucher has');
+select is_empty('select * from checks.vouchers_that_differ', 'all that is owed is left of vouchers');
 select throws_ok($$select pg_temp.redeem(2, 'ann', 0)$$, 'LG102', null, 'nothing is no amount');
 select throws_ok($$select pg_temp.redeem(2, 'ann', 1, '')$$, 'LG105', null, 'an empty key is none');
 select is(
