@@ -1,6 +1,7 @@
 -- The migration being written. See migrations/README.md.
 alter table app_public.payment_attempts add column if not exists cancel_reason text;
-alter table app_public.payment_attempts drop constraint if exists payment_attempts_cancel_reason_is_1_to_1000_characters;
+alter table app_public.payment_attempts
+  drop constraint if exists payment_attempts_cancel_reason_is_1_to_1000_characters;
 alter table app_public.payment_attempts
   add constraint payment_attempts_cancel_reason_is_1_to_1000_characters
     check (length(cancel_reason) between 1 and 1000);
@@ -8,6 +9,7 @@ drop function if exists app_private.request_cancellation(app_private.actor, app_
 --!include errors/refusals.sql
 --!include payments/cancel_payment.sql
 --!include payments/set_payment_provider.sql
+--!include settlement/access.sql
 --!include settlement/apply_provider_answer.sql
 --!include settlement/attempts.sql
 --!include settlement/comments.sql
