@@ -293,6 +293,24 @@ describe("a payment that is to be cancelled", () => {
     expect(await findViolations(owner, books.tenantId)).toEqual([]);
   });
 
+  test("is left to people again if its provider goes on saying nothing", async () => {
+    await setSettings({ max_asks: 2 });
+    bank().outage = { outcome: "unknown", code: "timeout" };
+    const id = await settle([], 5);
+    await cancel(id);
+    await run(5);
+    expect(bank().calls).toEqual(["submit", "status", "status", "cancel", "status"]);
+    expect(await standing(owner, id)).toBe("submitted: bank unknown");
+    expect(await deadLetters(owner, books.tenantId)).toEqual(["payment no_answer"]);
+    expect(await queuedJobs(worker)).toEqual([]);
+    const { rows } = await owner.query("select app_private.is_parked($1, $2) as parked", [
+      books.tenantId,
+      id.paymentId,
+    ]);
+    expect(rows).toEqual([{ parked: true }]);
+    expect(await findViolations(owner, books.tenantId)).toEqual([]);
+  });
+
   test("settles if its provider has settled it by then", async () => {
     const id = await settle(["taken"], 1);
     await cancel(id);
