@@ -17,6 +17,7 @@ drop function if exists app_private.request_cancellation(app_private.actor, app_
 --!include settlement/record_settlement.sql
 --!include settlement/rerun_dead_letter.sql
 --!include settlement/reset_circuit_breaker.sql
+--!include vouchers/create_voucher_campaign.sql
 --!include vouchers/redeem_voucher.sql
 --!include access/row_level_security.sql
 --!include audit/triggers.sql

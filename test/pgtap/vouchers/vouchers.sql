@@ -3,13 +3,13 @@
  * tries codes.
  */
 begin;
-select plan(66);
+select plan(69);
 
 select tests.make_books('acme');
 select tests.open_account('acme', v.code, v.type::app_public.account_type, v.currency)
 from (values
-  ('vouchers', 'liability', 'EUR'), ('breakage', 'revenue', 'EUR'), ('vouchers', 'liability', 'USD'),
-  ('breakage', 'revenue', 'USD')
+  ('vouchers', 'liability', 'EUR'), ('other vouchers', 'liability', 'EUR'), ('breakage', 'revenue', 'EUR'),
+  ('vouchers', 'liability', 'USD'), ('breakage', 'revenue', 'USD')
 ) as v (code, type, currency);
 
 -- The first value of a statement that somebody of acme runs, as text.
@@ -54,7 +54,10 @@ from (values
   ('a', 'x', 'cash', 'vouchers', 'vouchers', 'EUR', 'LG656'),
   ('a', 'x', 'cash', 'vouchers', 'breakage', 'USD', 'LG656'),
   ('a', 'x', 'nothing', 'vouchers', 'breakage', 'EUR', 'LG301'),
-  ('spring', 'x', 'cash', 'vouchers', 'breakage', 'EUR', 'LG658')
+  ('spring', 'x', 'cash', 'vouchers', 'breakage', 'EUR', 'LG658'),
+  ('a', 'x', 'cash', 'ann', 'breakage', 'EUR', 'LG656'),
+  ('a', 'x', 'vouchers', 'other vouchers', 'breakage', 'EUR', 'LG656'),
+  ('a', 'x', 'cash', 'other vouchers', 'vouchers', 'EUR', 'LG656')
 ) as w (code, name, funding, liability, breakage, currency, refusal);
 
 --------------------------------------------------------------------------------------------------
