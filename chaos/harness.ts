@@ -193,6 +193,7 @@ async function startAll({ urls, ports, folder, workers }: StartOptions): Promise
       "src/providers/payments/simulated/main.ts",
       ...["--port", String(ports.provider), "--secret", secret, "--books", join(folder, "books.jsonl")],
       ...["--webhook-url", `http://127.0.0.1:${ports.api}/api/v1/webhooks/payments/${slug}/sim`],
+      "--until-stdin-ends",
     ],
     settings: {},
     ready: /answers at/,

@@ -24,12 +24,16 @@ export interface PhoenixOptions {
 export async function startPhoenix({ name, args, settings, ready }: PhoenixOptions): Promise<Phoenix> {
   let child = await start();
   let isStopping = false;
+  // It does not outlive this process, which may end by an error of its own.
+  const end = (): void => void child.kill("SIGKILL");
+  process.once("exit", end);
 
   async function start(): Promise<ChildProcess> {
     const started = spawn(process.execPath, args, {
       cwd: projectRoot,
       env: { PATH: process.env["PATH"], ...settings },
-      stdio: ["ignore", "pipe", "pipe"],
+      // Their input ends when this process does, however that comes about.
+      stdio: ["pipe", "pipe", "pipe"],
     });
     await isUp(started, name, ready);
     return started;
@@ -47,6 +51,7 @@ export async function startPhoenix({ name, args, settings, ready }: PhoenixOptio
       isStopping = true;
       child.kill("SIGTERM");
       await gone(child);
+      process.off("exit", end);
     },
   };
 }

@@ -3,32 +3,25 @@
  * ledger with the provider's own books, to the cent:
  *   npm run chaos -- [--kills 500] [--settlements 20000] [--workers 2] [--seed 1]
  */
-import { parseArgs } from "node:util";
 import { withScratchServer } from "../scripts/scratch_server.ts";
 import { type ChaosReport, runChaos } from "./harness.ts";
+import { help, readOptions } from "./options.ts";
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: "string", default: "50" },
-    settlements: { type: "string", default: "2000" },
-    workers: { type: "string", default: "2" },
-    seed: { type: "string", default: "1" },
-    help: { type: "boolean", short: "h" },
-  },
-});
-if (values.help) {
-  console.log("npm run chaos -- [--kills 50] [--settlements 2000] [--workers 2] [--seed 1]");
+const numbers = readOptions(process.argv.slice(2));
+if (numbers === "help") {
+  console.log(help);
   process.exit(0);
+}
+if ("fault" in numbers) {
+  console.error(`${numbers.fault} \`npm run chaos -- --help\` tells what there is.`);
+  process.exit(2);
 }
 const say = (message: string): void => void process.stderr.write(`${message}\n`);
 
 const report = await withScratchServer({ profile: "durable" }, async ({ createDatabase }) =>
   runChaos({
     urls: await createDatabase("chaos"),
-    kills: Number(values.kills),
-    settlements: Number(values.settlements),
-    workers: Number(values.workers),
-    seed: Number(values.seed),
+    ...numbers,
     limitMs: 60 * 60_000,
     say,
   }),

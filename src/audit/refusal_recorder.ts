@@ -26,6 +26,8 @@ export interface RefusalRecorderOptions {
   /** Made with `pipeline: true`; one connection at a time is used. */
   pool: pg.Pool;
   log: Logger;
+  /** How long stopping may take. Default: five seconds. */
+  stopMs?: number;
 }
 
 interface Entry {
@@ -42,14 +44,13 @@ const delayMs = 50;
 /** Without a token anybody can send anything: the same from one address is written once in this time. */
 const anonymousDelayMs = 1_000;
 const retryMs = 1_000;
-const stopMs = 5_000;
 
 /**
  * Writes down what requests were refused, in database transactions of its own: those of the requests were
  * rolled back. Requests do not wait for it. Who it was is told by the settings of each request, in the role
  * of that request, so nothing is recorded in another name.
  */
-export function startRefusalRecorder({ pool, log }: RefusalRecorderOptions): RefusalRecorder {
+export function startRefusalRecorder({ pool, log, stopMs = 5_000 }: RefusalRecorderOptions): RefusalRecorder {
   const waiting: Entry[] = [];
   const byAddress = new Map<string, Entry>();
   let timer: NodeJS.Timeout | undefined;
@@ -78,7 +79,7 @@ export function startRefusalRecorder({ pool, log }: RefusalRecorderOptions): Ref
   };
 
   const flushAll = async (): Promise<void> => {
-    while (waiting.length > 0) {
+    while (waiting.length > 0 && Date.now() < stopBefore) {
       byAddress.clear();
       const batch = waiting.splice(0, batchSize);
       const left = await writeBatch(pool, batch, lose);

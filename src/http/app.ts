@@ -285,9 +285,10 @@ function handleErrors(refusals: RefusalCatalog, log: Logger): ErrorRequestHandle
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error);
     if (isUnavailable(refusals, error)) return sendRefusal(response, refusals, { status: 503, code: "LG363" });
-    const { status, type } = error as { status?: number; type?: string };
+    const { status, type, limit } = error as { status?: number; type?: string; limit?: number };
     if (type === "entity.too.large") {
-      return sendRefusal(response, refusals, { status: 413, code: "LG164", detail: { maximum: maxBodyBytes } });
+      const detail = { maximum: limit ?? maxBodyBytes };
+      return sendRefusal(response, refusals, { status: 413, code: "LG164", detail });
     }
     if (status === 415) return sendStandardError(response, { status, code: "UNSUPPORTED_MEDIA_TYPE" });
     if (status !== undefined && status >= 400 && status < 500) {

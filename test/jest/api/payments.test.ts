@@ -174,6 +174,16 @@ describe("a customer", () => {
     expect(await api.get(cancel, { id }, customer)).toEqual({ cancelPayment: { payment: { status: "CANCELLED" } } });
   });
 
+  test("reads their payment, without what is for staff alone", async () => {
+    const id = await createPayment({ kind: "PAY_OUT", accountId: books.wallet, amount: "5" }, customer);
+    const query = `query ($id: UUID!) {
+      payment(id: $id) { id provider { code } decision { isApproved } attempts { nodes { status } } }
+    }`;
+    expect(await api.get(query, { id }, customer)).toEqual({
+      payment: { id, provider: null, decision: null, attempts: { nodes: [] } },
+    });
+  });
+
   test("adds counterparties of their own", async () => {
     const { counterparty } = (await api.get(addCounterparty, { input: { name: "Eve", account: "12345678" } }, customer))
       .addCounterparty;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
+import type pg from "pg";
 import { pino } from "pino";
 import { startApi } from "../../../src/api.ts";
 import { startRefusalRecorder } from "../../../src/audit/refusal_recorder.ts";
@@ -255,7 +256,7 @@ describe("the recorder", () => {
       isDown
         ? Promise.reject(Object.assign(new Error("down"), { code: "ECONNREFUSED" }))
         : connect()) as typeof pool.connect;
-    const recorder = startRefusalRecorder({ pool, log });
+    const recorder = startRefusalRecorder({ pool, log, stopMs: 50_000 });
     const settings = (id: string): Record<string, string> => ({
       role: "tallystick_admin",
       "tallystick.tenant_id": String(books.tenant),
@@ -272,4 +273,27 @@ describe("the recorder", () => {
     expect(await refused("outage-1")).toHaveLength(5_000);
     expect(lines.length).toBeGreaterThan(10);
   }, 60_000);
+
+  test("stops in time, however much is waiting, and tells the log what it could not write", async () => {
+    const lines: string[] = [];
+    const log = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
+    let written = 0;
+    const client = {
+      query: async (query: string | { name?: string }) => {
+        await sleep(20);
+        if (typeof query !== "string" && query.name === "record_refusals") written += 1;
+      },
+      release: () => undefined,
+    };
+    const pool = { connect: () => Promise.resolve(client) } as unknown as pg.Pool;
+    const recorder = startRefusalRecorder({ pool, log, stopMs: 300 });
+    const settings = { "tallystick.user_id": staff };
+    for (let i = 0; i < 5_000; i += 1) recorder.record(settings, [{ code: "LG202" }]);
+    const before = performance.now();
+    await recorder.stop();
+    expect(performance.now() - before).toBeLessThan(1_500);
+    expect(written).toBeGreaterThan(0);
+    expect(lines.length).toBeGreaterThan(0);
+    expect(written + lines.length).toBe(5_000);
+  });
 });

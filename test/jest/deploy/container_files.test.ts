@@ -115,6 +115,13 @@ describe("docker-compose.yml", () => {
     expect(names.filter((name) => !settingNames.includes(name))).toEqual([]);
   });
 
+  test("passes to the worker what its jobs and its metrics take", () => {
+    const jobs = settingNames.filter((name) =>
+      /^TALLYSTICK_(WORKER|METRICS|SMTP|SMS|CHAT|MAIL|PUBLIC|STRIPE|BANK|SIMULATED|ANCHOR|EVENT|AUDIT)_/.test(name),
+    );
+    expect(jobs.filter((name) => service("worker").environment[name] === undefined)).toEqual([]);
+  });
+
   test("gives each service only the database login that it needs", () => {
     const urls = (name: string): string[] =>
       Object.keys(service(name).environment).filter((key) => key.endsWith("DATABASE_URL"));
@@ -144,7 +151,8 @@ describe("docker-compose.yml", () => {
     // The API's check is that of the image.
     expect(readProjectFile("Dockerfile")).toContain("HEALTHCHECK");
     expect(service("api").healthcheck).toBeUndefined();
-    expect(service("worker").healthcheck?.test).toBeDefined();
+    const port = service("worker").environment["TALLYSTICK_WORKER_PORT"];
+    expect(service("worker").healthcheck?.test?.join(" ")).toContain(`http://127.0.0.1:${port}/livez`);
     expect(service("migrate").healthcheck?.disable).toBe(true);
   });
 

@@ -291,7 +291,11 @@ describe("a message that is not the provider's", () => {
   test("too large, compressed or of another method is not even read", async () => {
     const body = newsOf({ tenantId: 1, paymentId: newId() });
     const huge = JSON.stringify({ ...unsigned, filler: "x".repeat(300_000) });
-    expect((await post(`${slug}/sim`, huge, signed(huge))).status).toBe(413);
+    const tooLarge = await post(`${slug}/sim`, huge, signed(huge));
+    expect([tooLarge.status, await tooLarge.json()]).toMatchObject([
+      413,
+      { errors: [{ extensions: { code: "LG164", detail: { maximum: 262_144 } } }] },
+    ]);
     const zipped = gzipSync(body);
     expect((await post(`${slug}/sim`, zipped, { ...signed(body), "content-encoding": "gzip" })).status).toBe(415);
     expect((await fetch(`${base}/api/v1/webhooks/payments/${slug}/sim`)).status).toBe(404);

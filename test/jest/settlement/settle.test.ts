@@ -239,12 +239,21 @@ describe("a refusal", () => {
 });
 
 describe("a payment that is to be cancelled", () => {
-  async function cancel({ tenantId, paymentId }: PaymentId): Promise<void> {
+  async function cancel({ tenantId, paymentId }: PaymentId, reason?: string): Promise<void> {
     await owner.query(
       `select app_private.request_cancellation(
-         app_private.system_actor($1), app_private.lock_payment($1, $2))`,
+         app_private.system_actor($1), app_private.lock_payment($1, $2), $3)`,
+      [tenantId, paymentId, reason],
+    );
+  }
+
+  async function reason({ tenantId, paymentId }: PaymentId): Promise<string | undefined> {
+    const { rows } = await owner.query<{ reason: string }>(
+      `select reason from app_public.payment_moves
+       where tenant_id = $1 and payment_id = $2 and to_status = 'cancelled'`,
       [tenantId, paymentId],
     );
+    return rows[0]?.reason;
   }
 
   test("is cancelled by its provider, if it still can be", async () => {
@@ -254,6 +263,52 @@ describe("a payment that is to be cancelled", () => {
     await run();
     expect(bank().calls).toEqual(["submit", "cancel"]);
     expect(await standing(owner, id)).toBe("cancelled: bank failed");
+  });
+
+  test.each([
+    ["its provider cancels it", []],
+    ["its provider has never heard of it", ["lost"]],
+    ["no provider has it", ["unavailable"]],
+  ] as const)("keeps the reason that was given where %s", async (_case, faults) => {
+    bank().answer = () => ({ state: "submitted" });
+    const id = await settle([...faults], 1);
+    await cancel(id, "Asked for twice.");
+    await run(3);
+    expect(await standing(owner, id)).toMatch(/^cancelled: /);
+    expect(await reason(id)).toBe("Asked for twice.");
+  });
+
+  test("is cancelled by its provider though it had been left to people", async () => {
+    await setSettings({ max_asks: 2 });
+    bank().outage = { outcome: "unknown", code: "timeout" };
+    const id = await settle([], 5);
+    expect(await deadLetters(owner, books.tenantId)).toEqual(["payment no_answer"]);
+    bank().outage = undefined;
+    bank().calls.length = 0;
+    await cancel(id, "Nobody knows.");
+    await run(3);
+    expect(bank().calls[0]).toBe("cancel");
+    expect(await standing(owner, id)).toMatch(/^cancelled: /);
+    expect(await reason(id)).toBe("Nobody knows.");
+    expect(await findViolations(owner, books.tenantId)).toEqual([]);
+  });
+
+  test("is left to people again if its provider goes on saying nothing", async () => {
+    await setSettings({ max_asks: 2 });
+    bank().outage = { outcome: "unknown", code: "timeout" };
+    const id = await settle([], 5);
+    await cancel(id);
+    await run(5);
+    expect(bank().calls).toEqual(["submit", "status", "status", "cancel", "status"]);
+    expect(await standing(owner, id)).toBe("submitted: bank unknown");
+    expect(await deadLetters(owner, books.tenantId)).toEqual(["payment no_answer"]);
+    expect(await queuedJobs(worker)).toEqual([]);
+    const { rows } = await owner.query("select app_private.is_parked($1, $2) as parked", [
+      books.tenantId,
+      id.paymentId,
+    ]);
+    expect(rows).toEqual([{ parked: true }]);
+    expect(await findViolations(owner, books.tenantId)).toEqual([]);
   });
 
   test("settles if its provider has settled it by then", async () => {

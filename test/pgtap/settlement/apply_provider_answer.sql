@@ -3,7 +3,7 @@
  * reference, from another provider. Each case makes a payment, brings it where it is to stand, and says it.
  */
 begin;
-select plan(47);
+select plan(58);
 
 select tests.make_books('acme');
 select tests.make_provider('acme', 'bank');
@@ -143,6 +143,56 @@ select (app_private.insert_payment(app_private.system_actor(tests.tenant('acme')
 select is(pg_temp.say((pg_temp.last()).id, 'settled'), 'contradiction',
   'what was never handed over cannot have settled');
 select is(pg_temp.say((pg_temp.last()).id, 'settled', source => 'statement'), 'applied', 'but on a statement it has');
+
+--------------------------------------------------------------------------------------------------
+-- Money that has been spent by the time that it is to come back
+
+create function pg_temp.paid_in() returns uuid language plpgsql as $$
+declare
+  v_payment app_public.payments;
+begin
+  v_payment := app_private.insert_payment(
+    app_private.system_actor(tests.tenant('acme')), tests.payment('acme', 'pay_in',
+      'poor', 100, provider_code => 'bank'));
+  perform app_private.take_settlement(v_payment.tenant_id, v_payment.id, 1);
+  insert into made (id) values (v_payment.id);
+  return v_payment.id;
+end
+$$;
+select tests.open_account('acme', 'poor', 'liability', minimum_balance => 0);
+select is(pg_temp.say(pg_temp.paid_in(), 'settled'), 'applied', 'money comes in');
+select tests.post('acme', 'poor', 'bob', 60);
+select is(pg_temp.say((pg_temp.last()).id, 'returned', error => 'MD06'), 'return_refused',
+  'and is to come back when it has been spent');
+select is((pg_temp.last()).status::text, 'settled', 'the payment stays as it is');
+select is(
+  (select concat_ws(' ', d.reason, d.detail ->> 'code', d.detail #>> '{refusal,shortBy}', d.detail ->> 'errorCode')
+    from app_public.dead_letters d where d.subject_id = (pg_temp.last()).id),
+  'return_refused LG202 60 MD06', 'and is left to people, with what is missing');
+select is(pg_temp.say((pg_temp.last()).id, 'returned', error => 'MD06'), 'return_refused', 'said again');
+select is((select count(*)::integer from app_public.dead_letters d where d.subject_id = (pg_temp.last()).id), 1,
+  'it is one matter');
+create function pg_temp.rerun() returns text language plpgsql as $$
+declare
+  v_resolution text;
+begin
+  perform tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
+  v_resolution := (app_public.rerun_dead_letter(d.id)).resolution
+    from app_public.dead_letters d
+    where d.reason = 'return_refused' and d.resolution is null;
+  perform tests.become_superuser();
+  return v_resolution;
+end
+$$;
+select throws_ok('select pg_temp.rerun()', 'LG202', null, 'whoever tries it again reads why it cannot be');
+select tests.become_superuser();
+select tests.post('acme', 'cash', 'poor', 60);
+select is(pg_temp.rerun(), 'rerun', 'once the money is there');
+select is((pg_temp.last()).status::text, 'returned', 'it is returned');
+select is(
+  (select concat_ws(' ', m.error_code, m.moved_by = tests.user_id('abe')) from app_public.payment_moves m
+    where m.payment_id = (pg_temp.last()).id and m.to_status = 'returned'), 'MD06 t', 'in the name of who decided');
+select is(pg_temp.say((pg_temp.last()).id, 'returned', error => 'MD06'), 'unchanged', 'and what was said is old news');
 
 select * from finish();
 rollback;

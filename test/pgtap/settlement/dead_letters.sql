@@ -2,7 +2,7 @@
  * Dead letters, circuit breakers, routing rules and the settings of providers, as people handle them.
  */
 begin;
-select plan(46);
+select plan(51);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -115,10 +115,41 @@ select is((select c.tripped_by from app_public.circuit_breakers c), tests.user_i
 select tests.become_superuser();
 select is((select a.goes from app_private.acquire_call(tests.tenant('acme'), 'bank') a), false, 'no call goes');
 select is((select a.goes from app_private.acquire_call(tests.tenant('other'), 'bank') a), true, 'but those of others');
+insert into made (name, id)
+values ('waits', pg_temp.payment()), ('polls', pg_temp.payment()), ('parked', pg_temp.payment());
+insert into app_public.payment_attempts (
+  tenant_id, payment_id, number, provider_code, status, fence, last_call, called_at, answered_at, next_at
+)
+select tests.tenant('acme'), m.id, 1, 'bank', s.status::app_public.payment_attempt_status, s.fence,
+  case when s.fence > 0 then 'submit' end::app_public.provider_call, case when s.fence > 0 then now() end,
+  case when s.fence > 0 then now() end, now() + interval '1 hour'
+from (values ('waits', 'started', 0), ('polls', 'accepted', 1), ('parked', 'unknown', 1)) s (name, status, fence)
+join made m on m.name = s.name;
+select app_private.add_settlement_job(tests.tenant('acme'), m.id, now() + interval '1 hour')
+from made m where m.name in ('waits', 'polls');
+select pg_temp.bury(m.id) from made m where m.name = 'parked';
+create function pg_temp.waiting() returns text language sql security definer as $$
+  select string_agg(m.name, ' ' order by m.name)
+  from made m
+  join graphile_worker.jobs j on j.key = format('payment:%s:%s', tests.tenant('acme'), m.id) and j.run_at > now()
+$$;
+select is(pg_temp.waiting(), 'polls waits', 'payments wait');
 select tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
 select is((app_public.reset_circuit_breaker('bank')).state::text, 'closed', 'until a person resets it');
+select is(pg_temp.waiting(), 'polls',
+  'then those that were to call it go on at once; one that it has taken already is asked about in its time');
+select is((select string_agg(m.name, ' ' order by m.name) from made m join app_public.payment_attempts a
+  on a.payment_id = m.id where a.next_at is not null), 'polls', 'and have nothing more to wait for');
+select is(pg_temp.jobs(id), 0::bigint, 'one that was left to people stays there') from made where name = 'parked';
 select is((app_public.reset_circuit_breaker('bank')).state::text, 'closed', 'which may be done twice');
 select tests.become_superuser();
+update app_public.payment_attempts a set asks = 60 from made m where m.name = 'parked' and a.payment_id = m.id;
+select tests.become('accountant', tests.tenant('acme'), tests.user_id('abe'));
+select app_public.rerun_dead_letter(d.id) from app_public.dead_letters d join made m on m.id = d.subject_id
+where m.name = 'parked';
+select tests.become_superuser();
+select is((app_private.take_settlement(tests.tenant('acme'), m.id, 7)).call::text, 'ask',
+  'one whose questions were used up is asked about again once it is rerun') from made m where m.name = 'parked';
 select is((select array_agg(e.kind order by e.id) from app_private.security_events e where e.kind like 'circuit%'),
   '{circuit_tripped,circuit_reset}', 'both are security events');
 select is((select array_agg(o.kind order by o.id) from app_private.outbox o where o.kind like 'circuit.%'),

@@ -3,13 +3,13 @@
  * tries codes.
  */
 begin;
-select plan(64);
+select plan(69);
 
 select tests.make_books('acme');
 select tests.open_account('acme', v.code, v.type::app_public.account_type, v.currency)
 from (values
-  ('vouchers', 'liability', 'EUR'), ('breakage', 'revenue', 'EUR'), ('vouchers', 'liability', 'USD'),
-  ('breakage', 'revenue', 'USD')
+  ('vouchers', 'liability', 'EUR'), ('other vouchers', 'liability', 'EUR'), ('breakage', 'revenue', 'EUR'),
+  ('vouchers', 'liability', 'USD'), ('breakage', 'revenue', 'USD')
 ) as v (code, type, currency);
 
 -- The first value of a statement that somebody of acme runs, as text.
@@ -54,7 +54,10 @@ from (values
   ('a', 'x', 'cash', 'vouchers', 'vouchers', 'EUR', 'LG656'),
   ('a', 'x', 'cash', 'vouchers', 'breakage', 'USD', 'LG656'),
   ('a', 'x', 'nothing', 'vouchers', 'breakage', 'EUR', 'LG301'),
-  ('spring', 'x', 'cash', 'vouchers', 'breakage', 'EUR', 'LG658')
+  ('spring', 'x', 'cash', 'vouchers', 'breakage', 'EUR', 'LG658'),
+  ('a', 'x', 'cash', 'ann', 'breakage', 'EUR', 'LG656'),
+  ('a', 'x', 'vouchers', 'other vouchers', 'breakage', 'EUR', 'LG656'),
+  ('a', 'x', 'cash', 'other vouchers', 'vouchers', 'EUR', 'LG656')
 ) as w (code, name, funding, liability, breakage, currency, refusal);
 
 --------------------------------------------------------------------------------------------------
@@ -133,6 +136,9 @@ select is(
 from voucher v where n = 1;
 select is(pg_temp.redeem(1, 'ann'), '500 0', 'the rest is redeemed without an amount');
 select is(pg_temp.redeem(1, 'ann'), 'LG652 {"restAmount": "0"}', 'and then nothing is left');
+select throws_ok($$select pg_temp.redeem(2, 'vouchers', 100)$$, 'LG659', null,
+  'an account that owes vouchers takes none: it would owe what no voucher has');
+select is_empty('select * from checks.vouchers_that_differ', 'all that is owed is left of vouchers');
 select throws_ok($$select pg_temp.redeem(2, 'ann', 0)$$, 'LG102', null, 'nothing is no amount');
 select throws_ok($$select pg_temp.redeem(2, 'ann', 1, '')$$, 'LG105', null, 'an empty key is none');
 select is(
