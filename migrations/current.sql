@@ -14,6 +14,7 @@ drop function if exists app_private.request_cancellation(app_private.actor, app_
 --!include errors/refusals.sql
 --!include payments/cancel_payment.sql
 --!include payments/set_payment_provider.sql
+--!include reconciliation/settle_by_statement.sql
 --!include settlement/access.sql
 --!include settlement/apply_provider_answer.sql
 --!include settlement/attempts.sql

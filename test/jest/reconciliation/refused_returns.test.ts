@@ -56,6 +56,12 @@ test("is in suspense, and the payment is left to people, who return it once the 
     [books.tenantId],
   );
   expect(rows).toMatchObject([{ reason: "return_refused" }]);
+  // People have it now: however many there are like it, they keep no other return from being booked.
+  const { rows: toReturn } = await owner.query("select from app_private.payments_to_return($1, $2, 'USD')", [
+    books.tenantId,
+    "bank",
+  ]);
+  expect(toReturn).toEqual([]);
   const rerun = "(app_public.rerun_dead_letter($1)).resolution";
   expect(await as("accountant", rerun, [rows[0]?.id])).toBe("LG202");
   expect(await as("accountant", transfer, [books.expense, account])).toBe("true");
