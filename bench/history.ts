@@ -151,12 +151,12 @@ async function insertAs(
   await client.query(`insert into ${target} (${names}) select ${expressions} ${from}`, values);
 }
 
-/** What the worker's job does each minute, in larger steps: an account is looked at once in each. */
+/** What the worker's job does each minute, in one step: each account is looked at once. */
 export async function foldAll(urls: Urls, progress: (what: string) => void): Promise<void> {
   progress("folding");
   await withClient(urls.owner, async (client) => {
     for (let total = 0; ; ) {
-      const { rows } = await client.query<{ folded: string }>("select app_private.fold_postings(2000000) as folded");
+      const { rows } = await client.query<{ folded: string }>("select app_private.fold_postings(20000000) as folded");
       const folded = Number(rows[0]?.folded);
       if (folded === 0) return;
       total += folded;

@@ -120,18 +120,26 @@ export interface Contestant {
   load: Load;
 }
 
+export interface Turns {
+  rounds: number;
+  seconds: number;
+  /** How long the pass before the first round is; default: a second. */
+  warming?: number;
+  progress: (what: string) => void;
+}
+
 /**
  * Lets contestants take turns, all of them in each round, so that what the machine does besides meets all of them
  * alike. A short pass before warms plans and pages, and is not counted.
  */
 export async function inTurns(
   contestants: Contestant[],
-  { rounds, seconds, progress }: { rounds: number; seconds: number; progress: (what: string) => void },
+  { rounds, seconds, warming = Math.min(1, seconds), progress }: Turns,
 ): Promise<Map<string, Round[]>> {
   const results = new Map<string, Round[]>(contestants.map(({ name }) => [name, []]));
   for (const { name, load } of contestants) {
     progress(`${name}, warming`);
-    await load(Math.min(1, seconds));
+    await load(warming);
   }
   for (let round = 1; round <= rounds; round += 1)
     for (const { name, load } of contestants) {

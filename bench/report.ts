@@ -71,18 +71,20 @@ export function asMarkdown(report: Report): string {
 
 /** The same for a terminal: columns under each other. */
 export function asText(figures: Figure[]): string {
-  const rows = [headings, ...figures.map(cells)];
-  const used = headings.map((_, n) => rows.slice(1).some((row) => row[n] !== ""));
-  const widths = headings.map((_, n) => Math.max(...rows.map((row) => (row[n] ?? "").length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, n) => (n === 0 ? cell.padEnd(widths[n] ?? 0) : cell.padStart(widths[n] ?? 0)))
-        .filter((_, n) => used[n])
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  const rows = figures.map((figure) => ({ part: figure.part, row: cells(figure) }));
+  const used = headings.map((_, n) => rows.some(({ row }) => row[n] !== ""));
+  const widths = headings.map((heading, n) => Math.max(heading.length, ...rows.map(({ row }) => row[n]?.length ?? 0)));
+  const line = (row: string[]): string =>
+    row
+      .map((cell, n) => (n === 0 ? cell.padEnd(widths[n] ?? 0) : cell.padStart(widths[n] ?? 0)))
+      .filter((_, n) => used[n])
+      .join("  ")
+      .trimEnd();
+  const parts = [...new Set(figures.map(({ part }) => part))];
+  return [
+    line(headings),
+    ...parts.flatMap((part) => ["", part, ...rows.filter((one) => one.part === part).map(({ row }) => line(row))]),
+  ].join("\n");
 }
 
 const headings = [

@@ -26,7 +26,7 @@ import { targetTable } from "./targets.ts";
 
 const parts: Record<string, { part: Part; about: string; isFullOnly?: boolean }> = {
   sql: { part: sql, about: "posting over SQL beside floors S and B: shapes, sizes, two phases, refusals" },
-  graphql: { part: graphql, about: "posting through GraphQL beside floor H and beside SQL, with its latencies" },
+  graphql: { part: graphql, about: "posting through GraphQL beside floor H and beside SQL; reading; latencies" },
   reads: { part: reads, about: "balances, statements and reports of an account with a long history" },
   growth: { part: growth, about: "posting and reading beside a history of millions", isFullOnly: true },
   guarantees: { part: guarantees, about: "the same posting with one guarantee taken out" },

@@ -43,6 +43,19 @@ const many = `mutation ($transactions: [TransactionInput]!) {
   }
 }`;
 
+const reads: { name: string; query: string }[] = [
+  {
+    name: "an account with its balance",
+    query: "query ($id: UUID!) { account(id: $id) { code name balance { posted pending available } } }",
+  },
+  {
+    name: "an account with its first 20 postings",
+    query: `query ($id: UUID!) {
+      account(id: $id) { code postings(first: 20) { nodes { version direction amount transaction { id kind } } } }
+    }`,
+  },
+];
+
 /**
  * Posting through GraphQL as a teller, by a process of its own. Single mutations beside floor H, a bare HTTP server
  * that calls the same function; batches beside the same batches over SQL.
@@ -62,6 +75,8 @@ export async function graphql(bench: Bench): Promise<Figure[]> {
         if (!bench.options.match.test(nameOf(one))) continue;
         figures.push(await measure(bench, urls, session, one, { api, floor }));
       }
+      for (const { name, query } of reads)
+        if (bench.options.match.test(name)) figures.push(await measureRead(bench, session, api, { name, query }));
     } finally {
       for (const child of children) await child.stop();
     }
@@ -124,6 +139,32 @@ async function measure(
   return withTellers(bench, urls, one.connections, (clients) =>
     compare("SQL", sqlLoad(clients, postingScript(books, pick, { size: one.size }), `${seed} SQL`, clock)),
   );
+}
+
+/** Questions about accounts drawn by chance. */
+async function measureRead(
+  { books, options, clock, progress }: Bench,
+  session: Session,
+  api: Child,
+  { name, query }: { name: string; query: string },
+): Promise<Figure> {
+  const random = randomOf(`${options.seed} ${part} ${name}`);
+  const load = httpLoad({
+    url: `${api.url}/graphql`,
+    headers: { authorization: `Bearer ${tokenOf(session)}` },
+    connections: 10,
+    next: () => {
+      const id = books.accountIds[Math.floor(random() * books.count)];
+      return { body: JSON.stringify({ query, variables: { id } }), transfers: 1 };
+    },
+    check: (body) => {
+      if (body.includes('"errors"') || !body.includes('"code"')) throw new Error(body.slice(0, 1000));
+    },
+    clock,
+    apiClock: processClock(api.pid),
+  });
+  const rounds = await inTurns([{ name, load }], { ...options, progress });
+  return figureOf({ part, name: `${name}, 10 connections`, unit: "answers/s" }, rounds.get(name) ?? []);
 }
 
 function tokenOf({ tenantId, userId, sessionId }: Session): string {

@@ -144,8 +144,8 @@ async function waits(bench: Bench, urls: Urls, superuser: pg.Client, posting: Po
   const about = `${nameOf({ ...posting, shapes: [] }, posting.shape)}, waits for`;
   bench.progress(about);
   const seen = new Map<string, number>();
-  const end = performance.now() + bench.options.seconds * 1000;
   await postFor(bench, urls, posting, async () => {
+    const end = performance.now() + bench.options.seconds * 1000;
     while (performance.now() < end) {
       const { rows } = await superuser.query<{ name: string; count: number }>(
         `select case
@@ -162,6 +162,7 @@ async function waits(bench: Bench, urls: Urls, superuser: pg.Client, posting: Po
     }
   });
   const all = [...seen.values()].reduce((sum, count) => sum + count, 0);
+  if (all === 0) throw new Error("No session of the load was seen.");
   return [...seen]
     .filter(([, count]) => count / all >= 0.01)
     .sort(([, one], [, other]) => other - one)

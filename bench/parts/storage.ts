@@ -40,7 +40,7 @@ async function sizes(bench: Bench, urls: Urls, superuser: pg.Client): Promise<Fi
   return [
     figureOf({ part, name: "on disk, tables and indexes", unit }, [{ value: total }]),
     ...grown
-      .filter(({ value }) => value >= 0.5)
+      .filter(({ value }) => value >= total / 100)
       .sort((one, other) => other.value - one.value)
       .map(({ name, value }) => ({
         ...figureOf({ part, name: `on disk, ${name}`, unit }, [{ value }]),
@@ -90,7 +90,7 @@ async function logged(bench: Bench, urls: Urls, superuser: pg.Client): Promise<F
         { value: total / transfers },
       ]),
       ...[...byRelation]
-        .filter(([, bytes]) => bytes / transfers >= 0.5)
+        .filter(([, bytes]) => bytes >= lean / 100)
         .sort(([, one], [, other]) => other - one)
         .map(([relation, bytes]) => ({
           ...figureOf({ part, name: `log, ${name}, ${relation}`, unit }, [{ value: bytes / transfers }]),
