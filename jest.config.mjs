@@ -11,4 +11,6 @@ export default {
   testTimeout: 30_000,
   // Each file clones a database and opens connections: more workers than cores only queue up.
   maxWorkers: 2,
+  // A file that boots the API leaves some 100 MB behind in its process: after some of them it is replaced.
+  workerIdleMemoryLimit: "1GB",
 };

@@ -168,6 +168,9 @@ const callers: Record<string, string> = {
 };
 
 const api = await bootApi();
+// A thousand calls: a connection for each would take longer than the calls.
+const owner = api.db.pool("owner", { max: 1 });
+const superuser = api.db.pool("superuser", { max: 1 });
 const schema = buildClientSchema(await api.get(getIntrospectionQuery()));
 const mutations = (schema.getMutationType() as GraphQLObjectType).getFields();
 const everyone = [...roles, "anonymous"] as const;
@@ -177,14 +180,11 @@ async function call(name: string, role: (typeof everyone)[number], tenant = api.
   const of = { tenantId: role === "operator" ? null : tenant, role, userId: staff };
   let authorization = "";
   if (role !== "anonymous") {
-    const sessionId = await api.db.withClient("owner", async (client) => {
-      const id = await ensureSession(client, of);
-      // An earlier call may have ended it.
-      await client.query("update app_private.sessions set revoked_at = null, revoked_because = null where id = $1", [
-        id,
-      ]);
-      return id;
-    });
+    const sessionId = await ensureSession(owner, of);
+    // An earlier call may have ended it.
+    await owner.query("update app_private.sessions set revoked_at = null, revoked_because = null where id = $1", [
+      sessionId,
+    ]);
     authorization = `Bearer ${signToken({ ...of, role, keys: secretKeys(secret), sessionId, expiresInSeconds: 60 })}`;
   }
   const [input] = mutations[name]?.args ?? [];
@@ -247,11 +247,9 @@ describe("where a tenant has taken every permission away", () => {
   );
   test.each(others)("%s is refused to all", async (name, allowed) => {
     const tenant = api.otherBooks.tenant;
-    await api.db.withClient("superuser", (client) =>
-      client.query(
-        "delete from app_public.role_permissions where tenant_id = $1 and permission <> 'permissions.manage'",
-        [tenant],
-      ),
+    await superuser.query(
+      "delete from app_public.role_permissions where tenant_id = $1 and permission <> 'permissions.manage'",
+      [tenant],
     );
     for (const role of everyone.filter((one) => allowed.split(" ").includes(one)))
       expect([role, await call(name, role, tenant)]).toEqual([role, "refused"]);

@@ -172,9 +172,13 @@ test("a connection that the database ends is answered as unavailable, and the ne
     await client.query("select from app_public.account_balances where account_id = $1 for update", [api.books.cash]);
     const { postMutation, transfer } = await import("./_api.ts");
     const answer = api.ask(postMutation, transfer(api.books.cash, api.books.sales, "1"));
-    await new Promise((done) => setTimeout(done, 300));
-    await client.query(`select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and usename = 'tallystick_api' and wait_event_type = 'Lock'`);
+    // As soon as it waits for the row.
+    for (let ended = 0; ended === 0; ) {
+      await client.query("select pg_stat_clear_snapshot(), pg_sleep(0.02)");
+      const { rowCount } = await client.query(`select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and usename = 'tallystick_api' and wait_event_type = 'Lock'`);
+      ended = rowCount ?? 0;
+    }
     await client.query("rollback");
     expect((await answer).errors[0]?.extensions).toMatchObject({ code: "LG363", isRetryable: true });
   });
