@@ -1,5 +1,5 @@
 import "./graphile.ts";
-import { GraphQLError, Kind, type ValueNode } from "postgraphile/graphql";
+import { GraphQLError, type GraphQLScalarType, Kind, type ValueNode } from "postgraphile/graphql";
 
 /** 38 digits is what the domain app_public.amount takes; leading zeros and "+" are not how we write numbers. */
 const amountForm = /^-?(0|[1-9][0-9]{0,37})$/;
@@ -22,11 +22,26 @@ export const StrictNumbersPlugin: GraphileConfig.Plugin = {
           return { ...config, description: bigIntDescription, ...strict(parseInt64, "LG160") };
         }
         if (config.name === "BigFloat") return { ...config, ...strict(parseDecimal, "LG160") };
-        return config;
+        return config.name === "JSON" ? config : { ...config, ...flat(config) };
       },
     },
   },
 };
+
+/**
+ * What is written as text is no object. The default makes a text of one, "[object Object]" at best: an object says
+ * itself how it becomes a text, or that it cannot.
+ */
+function flat({ parseValue }: Pick<ScalarConfig, "parseValue">): Pick<ScalarConfig, "parseValue"> {
+  return {
+    parseValue: (value) => {
+      if (typeof value === "object") throw new GraphQLError("A text was expected, no object and no list.");
+      return parseValue?.(value);
+    },
+  };
+}
+
+type ScalarConfig = ConstructorParameters<typeof GraphQLScalarType>[0];
 
 const bigIntDescription =
   "A whole number of up to 64 bits, as a string of digits. As input a whole JSON number is taken too.";

@@ -201,7 +201,7 @@ test("valid documents with any variables: what the database refuses is told in w
     fc.asyncProperty(fc.constantFrom(...documents), strange, strange, async (query, v, r) =>
       expectOneShape(await post(JSON.stringify({ query, variables: { v, r } }))),
     ),
-    { numRuns: runs * 3 },
+    { numRuns: runs * 3, examples: documents.map((query) => [query, { toString: null }, { toString: null }]) },
   );
 });
 

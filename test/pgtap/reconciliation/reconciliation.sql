@@ -171,15 +171,19 @@ select throws_ok(format('select pg_temp.decide(%L)', c.call), 'LG708', null,
   format('%s: once decided it stays', left(c.call, 13))) from calls c;
 select tests.become_superuser();
 select pg_temp.match();
-select is((select count(*)::integer from app_public.reconciliation_match_lines l join app_public.reconciliation_matches m
-  on m.id = l.match_id where l.entry_id = pg_temp.entry('e3') and m.status = 'proposed'), 0, 'nor is it proposed again');
+select is((select count(*)::integer
+  from app_public.reconciliation_match_lines l
+  join app_public.reconciliation_matches m on m.id = l.match_id
+  where l.entry_id = pg_temp.entry('e3') and m.status = 'proposed'), 0, 'nor is it proposed again');
 
 create function pg_temp.by_hand(entries uuid[], items uuid[], role text default 'accountant', slug text default 'acme')
 returns text language sql as $$
   select pg_temp.ask(role, 'abe', format('select (app_public.match_by_hand(%L, %L)).status', entries, items), slug)
 $$;
 create temp table side on commit drop as
-select array[pg_temp.entry('e3')] as entries, array[pg_temp.item(p.id)] as items from paid p where p.reference = 'order 2';
+select array[pg_temp.entry('e3')] as entries, array[pg_temp.item(p.id)] as items
+from paid p
+where p.reference = 'order 2';
 select throws_ok(format('select pg_temp.by_hand(%L, %L, %L)', s.entries, s.items, r.role), '42501', null,
   format('matching by hand: not by a %s', r.role)) from side s, (values ('teller'), ('auditor')) r (role);
 select tests.become_superuser();
