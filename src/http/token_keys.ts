@@ -31,8 +31,28 @@ export function secretKeys(secret: string): TokenKeys {
   const key = createSecretKey(Buffer.from(secret, "utf8"));
   return {
     sign: (payload) => jwt.sign(payload, key, { algorithm: "HS256" }),
-    verify: (token) => verifyWith({ algorithm: "HS256", publicKey: key }, token),
+    verify: remember((token) => verifyWith({ algorithm: "HS256", publicKey: key }, token)),
     publicKeys: [],
+  };
+}
+
+/** How many payloads are remembered: some ten megabytes of them. */
+const maxRemembered = 10_000;
+
+/**
+ * A token comes with every request until it expires, and its signature stays right: it is verified once. Only right
+ * ones are remembered, so that nobody can push them out with wrong ones; claims and times are looked at each time.
+ */
+function remember(verifyToken: TokenKeys["verify"]): TokenKeys["verify"] {
+  const payloads = new Map<string, TokenPayload>();
+  return (token) => {
+    const known = payloads.get(token);
+    if (known) return known;
+    const payload = Object.freeze(verifyToken(token));
+    const [oldest] = payloads.size < maxRemembered ? [] : payloads.keys();
+    if (oldest !== undefined) payloads.delete(oldest);
+    payloads.set(token, payload);
+    return payload;
   };
 }
 
@@ -80,11 +100,11 @@ export function parseTokenKeys(text: string): TokenKeys {
   if (!signing) throw new Error("should hold a private key, to sign with");
   return {
     sign: (payload) => signWith(signing, payload),
-    verify(token) {
+    verify: remember((token) => {
       const key = byId.get(headerOf(token).kid ?? "");
       if (!key) throw new Error("The token names no key that is known.");
       return verifyWith(key, token);
-    },
+    }),
     publicKeys: keys.map(({ published }) => published),
   };
 }

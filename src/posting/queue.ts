@@ -54,26 +54,24 @@ export class QueueFullError extends Error {
 }
 
 /**
- * Lets requests that arrive together be posted together. One that finds nothing under way goes at once and alone;
- * what comes while batches are under way waits for the next. Tenants take turns, a batch each; one tenant has
- * at most half of the batches under way, so that others find one free.
+ * Lets requests that arrive together be posted together. One that finds nothing of its tenant under way goes at once
+ * and alone; what comes while a batch is under way waits for the next. A tenant has one batch under way at a time:
+ * two would be half the size, which costs more in all, and would wait for each other's accounts. Tenants take turns.
  */
 export function makePostingQueue<Result>(options: PostingQueueOptions<Result>): PostingQueue<Result> {
   const { post, maxBatch, maxBatches, maxWaiting } = options;
   // A map keeps the order in which tenants came: the first has the next turn, and goes to the end after it.
   const waiting = new Map<number, Waiting<Result>[]>();
-  const underWay = new Map<number, number>();
-  const perTenant = Math.ceil(maxBatches / 2);
-  let batches = 0;
+  const underWay = new Set<number>();
   let count = 0;
 
   const nextTenant = (): number | undefined => {
-    for (const tenantId of waiting.keys()) if ((underWay.get(tenantId) ?? 0) < perTenant) return tenantId;
+    for (const tenantId of waiting.keys()) if (!underWay.has(tenantId)) return tenantId;
     return undefined;
   };
 
   const start = (): void => {
-    while (batches < maxBatches) {
+    while (underWay.size < maxBatches) {
       const tenantId = nextTenant();
       if (tenantId === undefined) return;
       const queue = waiting.get(tenantId) ?? [];
@@ -81,13 +79,9 @@ export function makePostingQueue<Result>(options: PostingQueueOptions<Result>): 
       waiting.delete(tenantId);
       if (queue.length > 0) waiting.set(tenantId, queue);
       count -= batch.length;
-      batches += 1;
-      underWay.set(tenantId, (underWay.get(tenantId) ?? 0) + 1);
+      underWay.add(tenantId);
       void run(batch).finally(() => {
-        batches -= 1;
-        const left = (underWay.get(tenantId) ?? 1) - 1;
-        if (left === 0) underWay.delete(tenantId);
-        else underWay.set(tenantId, left);
+        underWay.delete(tenantId);
         start();
       });
     }

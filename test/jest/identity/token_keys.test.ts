@@ -10,7 +10,7 @@ import {
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "@jest/globals";
+import { afterAll, describe, expect, jest, test } from "@jest/globals";
 import jwt from "jsonwebtoken";
 import { parseTokenKeys, readTokenKeys } from "../../../src/http/token_keys.ts";
 import { signToken, TokenError, verifyToken } from "../../../src/http/tokens.ts";
@@ -74,8 +74,21 @@ describe.each([
     );
   });
 
-  test("refuses what was changed", () => {
-    const [head, payload, signature = ""] = signToken({ keys, ...options }).split(".");
+  test("asks about the time each time, of a token that it has verified before", () => {
+    const token = signToken({ keys, ...options });
+    expect(verifyToken(token, keys).userId).toBe(staff);
+    const later = jest.spyOn(Date, "now").mockReturnValue(Date.now() + 61_000);
+    try {
+      expect(() => verifyToken(token, keys)).toThrow(expect.objectContaining({ code: "LG461" }));
+    } finally {
+      later.mockRestore();
+    }
+  });
+
+  test("refuses what was changed, of a token that it has verified too", () => {
+    const token = signToken({ keys, ...options });
+    expect(verifyToken(token, keys).userId).toBe(staff);
+    const [head, payload, signature = ""] = token.split(".");
     const forged = Buffer.from(JSON.stringify({ ...claims, role: "admin", exp: 9e9 })).toString("base64url");
     const flipped = `${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`;
     for (const token of [
