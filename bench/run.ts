@@ -65,9 +65,9 @@ if (values.help) {
   await run();
 }
 
-/** Copies the figures that were reached from the results of the full pass into the documentation. */
+/** Copies the figures that were reached from results, those of the full pass if no others are named, into the docs. */
 function fillDocs(): void {
-  const { figures } = readReport("full");
+  const { figures } = readReport(values.name ?? "full");
   const file = join(projectRoot, "docs/performance.md");
   const filled = readFileSync(file, "utf8").replace(
     /(<!-- figures -->\n).*?(\n<!-- end of figures -->)/s,
@@ -93,7 +93,7 @@ Measures a selection in less than five minutes, on an embedded server of its own
   --set NAME=VALUE another setting of PostgreSQL; may be given several times
   --name NAME      of the files in bench/results (quick, full, or only-… with --only)
   --results DIR    another folder for them
-  --fill-docs      copy what bench/results/full.json reached into docs/performance.md, and measure nothing
+  --fill-docs      copy what full.json, or that of --name, reached into docs/performance.md, and measure nothing
   --port N, --data DIR   for the server (any free port, a temporary folder)
 
 Parts:
