@@ -1,4 +1,7 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import * as fontkit from "fontkit";
 import PDFDocument from "pdfkit";
 import { toDecimal } from "../notifications/words.ts";
 
@@ -12,6 +15,8 @@ export interface Receipt {
 
 /** What a receipt says, frozen when it was issued. */
 export interface ReceiptFacts {
+  /** How it is drawn: 1 with the fonts of every reader of PDF alone; 2 with fonts of its own where these lack letters. */
+  form?: number;
   tenant: string;
   receiver?: string;
   language: string;
@@ -77,6 +82,7 @@ type Labels = (typeof labels)["en" | "de"];
 export async function renderReceipt(receipt: Receipt): Promise<ReceiptPdf> {
   const { facts } = receipt;
   const words = labels[facts.language === "de" ? "de" : "en"];
+  const fonts = fontsFor(facts);
   const document = new PDFDocument({
     size: "A4",
     margin: 56,
@@ -98,20 +104,51 @@ export async function renderReceipt(receipt: Receipt): Promise<ReceiptPdf> {
     document.on("end", done);
     document.on("error", fail);
   });
-  draw(document, receipt, words);
+  draw(document, receipt, words, fonts);
   document.end();
   await ended;
   const bytes = Buffer.concat(chunks);
   return { bytes, sha256: createHash("sha256").update(bytes).digest() };
 }
 
-function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels): void {
+interface Fonts {
+  regular: string;
+  bold: string;
+  /** Text as the fonts can show it. */
+  printable: (text: string) => string;
+}
+
+/** Of every reader of PDF as long as they have the letters; else of our own, whose used letters go into the file. */
+function fontsFor({
+  form = 1,
+  tenant,
+  receiver,
+  counterparty,
+  reference,
+  description,
+  charges = [],
+}: ReceiptFacts): Fonts {
+  const texts = [tenant, receiver, counterparty, reference, description, ...charges.map(({ name }) => name)];
+  const isLatin1 = texts.every((text = "") => printable(text) === tidy(text));
+  if (form === 1 || isLatin1) return { regular: "Helvetica", bold: "Helvetica-Bold", printable };
+  const [regular, bold] = [ownFont("DejaVuSans"), ownFont("DejaVuSans-Bold")];
+  const font = fontkit.create(readFileSync(regular));
+  if (!("characterSet" in font)) throw new Error("The font of receipts is a collection of fonts.");
+  const letters = new Set(font.characterSet);
+  const covered = (letter: string): string => (letters.has(letter.codePointAt(0) ?? 0) ? letter : "?");
+  return { regular, bold, printable: (text) => [...tidy(text)].map(covered).join("") };
+}
+
+const ownFont = (name: string): string => createRequire(import.meta.url).resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`);
+
+function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels, fonts: Fonts): void {
   const { facts } = receipt;
+  const { printable } = fonts;
   const left = 56;
   const width = 595.28 - 2 * left;
-  document.font("Helvetica").fontSize(11).fillColor("#555555").text(printable(facts.tenant), left, 56, { width });
+  document.font(fonts.regular).fontSize(11).fillColor("#555555").text(printable(facts.tenant), left, 56, { width });
   document
-    .font("Helvetica-Bold")
+    .font(fonts.bold)
     .fontSize(24)
     .fillColor("#111111")
     .text(words.title, left, document.y + 18, { width });
@@ -121,7 +158,7 @@ function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels): vo
     .lineWidth(0.7)
     .stroke("#999999");
   document.y += 24;
-  for (const [label, value] of linesOf(receipt, words)) drawLine(document, { left, width, label, value });
+  for (const [label, value] of linesOf(receipt, words)) drawLine(document, fonts, { left, width, label, value });
   document
     .moveTo(left, document.y + 4)
     .lineTo(left + width, document.y + 4)
@@ -129,10 +166,11 @@ function draw(document: PDFKit.PDFDocument, receipt: Receipt, words: Labels): vo
   document.y += 18;
   document.fontSize(14);
   const total = formatMoney(facts.amount, facts, words);
-  drawLine(document, { left, width, label: words.amount, value: total, isRight: true, isBold: true });
+  drawLine(document, fonts, { left, width, label: words.amount, value: total, isRight: true, isBold: true });
   for (const { kind, name, amount, rate } of facts.charges ?? []) {
     const label = kind === "vat" ? `${words.vat}${rate === undefined ? "" : ` ${rate} %`}` : (name ?? kind);
-    drawLine(document, { left, width, label, value: formatMoney(amount, facts, words), isRight: true });
+    const value = formatMoney(amount, facts, words);
+    drawLine(document, fonts, { left, width, label, value, isRight: true });
   }
 }
 
@@ -159,12 +197,16 @@ interface Line {
   isBold?: boolean;
 }
 
-function drawLine(document: PDFKit.PDFDocument, { left, width, label, value, isRight, isBold }: Line): void {
+function drawLine(
+  document: PDFKit.PDFDocument,
+  fonts: Fonts,
+  { left, width, label, value, isRight, isBold }: Line,
+): void {
   const column = 140;
   const top = document.y;
   if (!isBold) document.fontSize(11);
-  document.font(isBold ? "Helvetica-Bold" : "Helvetica").fillColor("#555555");
-  document.text(printable(label), left, top, { width: isRight ? width / 2 : column - 10 });
+  document.font(isBold ? fonts.bold : fonts.regular).fillColor("#555555");
+  document.text(fonts.printable(label), left, top, { width: isRight ? width / 2 : column - 10 });
   const labelEnd = document.y;
   document.fillColor("#111111");
   // What is too long for its place is cut, so that a receipt stays one page.
@@ -172,7 +214,7 @@ function drawLine(document: PDFKit.PDFDocument, { left, width, label, value, isR
     ? { x: left + width / 2, width: width / 2, align: "right" as const }
     : { x: left + column, width: width - column, align: "left" as const };
   const { x, ...options } = place;
-  document.text(printable(value), x, top, { ...options, height: 90, ellipsis: true });
+  document.text(fonts.printable(value), x, top, { ...options, height: 90, ellipsis: true });
   document.y = Math.max(labelEnd, document.y) + 6;
 }
 
@@ -202,9 +244,13 @@ function formatDate(iso: string, timeZone: string, words: Labels): string {
 // What the fonts that every reader of PDF has can show: Latin-1, and these of Windows besides.
 const beyondLatin1 = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
 
-/** Text as the fonts can show it: what they cannot is a question mark, and never another letter. */
+/** Text as these fonts can show it: what they cannot is a question mark, and never another letter. */
 function printable(text: string): string {
-  return [...text.normalize("NFC").replace(/\s+/g, " ")]
+  return [...tidy(text)]
     .map((letter) => (/^[\x20-\x7e\xa0-\xff]$/.test(letter) || beyondLatin1.includes(letter) ? letter : "?"))
     .join("");
+}
+
+function tidy(text: string): string {
+  return text.normalize("NFC").replace(/\s+/g, " ");
 }

@@ -87,6 +87,30 @@ describe("the PDF", () => {
     expect((await renderReceipt({ ...receipt, number: "18" })).sha256.equals(sha256)).toBe(false);
   });
 
+  test("has the letters of every name that its own fonts have", async () => {
+    const polish = { ...facts, form: 2, receiver: "Łucja Żółć", counterparty: "Ναί Привет 東京" };
+    const { bytes, sha256 } = await renderReceipt({ ...receipt, facts: polish });
+    const content = bytes.toString("latin1");
+    expect(content.match(/\/BaseFont \/[A-Z]{6}\+DejaVuSans(-Bold)?\b/g)?.length).toBeGreaterThan(0);
+    // How a reader finds the text again: each letter that is used by its code.
+    for (const letter of "Łżźćαίвет") {
+      const isUsed = `${polish.receiver}${polish.counterparty}`.includes(letter);
+      expect(content.includes(`<${letter.charCodeAt(0).toString(16).padStart(4, "0")}>`)).toBe(isUsed);
+    }
+    expect(content).not.toContain("<6771>");
+    expect(content).toContain("<003f>");
+    expect(sha256.toString("hex")).toBe("b0105ac667750be91bfbf53f4553379208c646f1049bfabc557732c03261a6c6");
+  });
+
+  test("is drawn as before where the fonts of every reader have its letters, and in its old form", async () => {
+    const latin = { ...facts, counterparty: "Ørsted" };
+    const one = await renderReceipt({ ...receipt, facts: { ...latin, form: 1 } });
+    const two = await renderReceipt({ ...receipt, facts: { ...latin, form: 2 } });
+    expect(two.bytes.equals(one.bytes)).toBe(true);
+    const old = await renderReceipt({ ...receipt, facts: { ...facts, form: 1 } });
+    expect(old.bytes.equals((await renderReceipt(receipt)).bytes)).toBe(true);
+  });
+
   test("stays one page, whatever is written on it", async () => {
     const long = "long words ".repeat(200);
     const wide = {
