@@ -19,7 +19,8 @@ const fanOut: Task = async (payload, helpers) => {
   } while (last > 0 && !helpers.abortSignal?.aborted);
   if (told === 0) return;
   for (const task of ["notifications/send_due", "receipts/record_pdfs"]) {
-    await helpers.addJob(task, {}, { jobKey: task });
+    // Whoever waits for a payment goes first.
+    await helpers.addJob(task, {}, { jobKey: task, priority: 10 });
   }
 };
 

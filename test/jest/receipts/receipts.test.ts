@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "@jest/globals";
+import type { JobHelpers } from "graphile-worker";
 import { newId } from "../../../src/random.ts";
 import { type Receipt, renderReceipt } from "../../../src/receipts/pdf.ts";
+import recordPdfs from "../../../tasks/receipts/record_pdfs.ts";
 import { addJob, runDueJobs, workerPool } from "../../support/jobs.ts";
 import { relayAll } from "../../support/relay.ts";
 import { bootApi, type Caller } from "../api/_api.ts";
@@ -342,6 +344,30 @@ describe("a receipt", () => {
     );
     expect(errors[0]?.extensions).toMatchObject({ code: "LG747", detail: { paymentId: unsettled } });
   });
+});
+
+test("several jobs in a process are one, which takes what came for the others", async () => {
+  const world = await makeWorld(owner);
+  const issued = async (): Promise<unknown> => owner.query(issue, [world.tenantId, await pay(owner, world)]);
+  await issued();
+  let asked = 0;
+  const helpers = {
+    query: async (text: string, values: unknown[]) => {
+      const answer = await worker.query(text, values);
+      if (!text.includes("receipts_without_pdf")) return answer;
+      asked += 1;
+      // Another is issued when the first job has looked already, and its job comes.
+      if (asked === 1) {
+        await issued();
+        await recordPdfs({}, helpers);
+        expect(asked).toBe(1);
+      }
+      return answer;
+    },
+  } as unknown as JobHelpers;
+  await recordPdfs({}, helpers);
+  const { rows } = await owner.query("select from app_public.receipt_pdfs where tenant_id = $1", [world.tenantId]);
+  expect({ asked, recorded: rows.length }).toEqual({ asked: 2, recorded: 2 });
 });
 
 test("the hashes are taken down once, however many jobs there are", async () => {
