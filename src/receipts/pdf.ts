@@ -15,7 +15,7 @@ export interface Receipt {
 
 /** What a receipt says, frozen when it was issued. */
 export interface ReceiptFacts {
-  /** How it is drawn: 1 with the fonts of every reader of PDF alone; 2 with fonts of its own where these lack letters. */
+  /** How it is drawn: 1 with the fonts of every reader of PDF; 2 with fonts of its own where these lack letters. */
   form?: number;
   tenant: string;
   receiver?: string;
