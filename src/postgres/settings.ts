@@ -63,6 +63,8 @@ const embedded = {
 const byProfile: Record<ServerProfile, Record<string, string>> = {
   durable: {},
   throwaway: {
+    // Tests run side by side on one server, and some of them are a crowd of a hundred clients.
+    max_connections: "400",
     fsync: "off",
     synchronous_commit: "off",
     full_page_writes: "off",
