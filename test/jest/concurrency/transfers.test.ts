@@ -116,6 +116,54 @@ function addTo(
   sums.set(id, (sums.get(id) ?? 0n) + (posting.direction === "debit" ? amount : -amount));
 }
 
+describe("transactions of few accounts", () => {
+  test("stand in line for an account, and look at its row when it is their turn", async () => {
+    const tenantId = await crowd.tenant();
+    const [hot = "", other = ""] = await openAccounts(crowd.pool, tenantId, 2);
+    await crowd.db.withClient("owner", (first) =>
+      crowd.db.withClient("owner", async (second) => {
+        await first.query("begin");
+        await mustPost(first, tenantId, { postings: transfer(hot, other, 1) });
+        const answer = mustPost(second, tenantId, { postings: transfer(hot, other, 1) });
+        expect(await waitOf(second)).toBe("advisory");
+        await first.query("commit");
+        await answer;
+      }),
+    );
+    expect((await countersOf(crowd.pool, hot)).version).toBe(2);
+  });
+
+  test("do not stand in line behind one that waits for a row which they hold", async () => {
+    const tenantId = await crowd.tenant();
+    const [hot = "", ...others] = await openAccounts(crowd.pool, tenantId, 20);
+    await crowd.db.withClient("owner", (first) =>
+      crowd.db.withClient("owner", async (second) => {
+        await first.query("begin");
+        // More accounts than stand in line: their rows are held, and no place in it.
+        const batch = others.map((other) => ({ postings: transfer(hot, other, 1) }));
+        for (const { code } of await postBatch(first, tenantId, batch)) expect(code).toBeNull();
+        const answer = mustPost(second, tenantId, { postings: transfer(hot, others[0] ?? "", 1) });
+        expect(await waitOf(second)).toBe("transactionid");
+        await mustPost(first, tenantId, { postings: transfer(hot, others[1] ?? "", 1) });
+        await first.query("commit");
+        await answer;
+      }),
+    );
+    expect((await countersOf(crowd.pool, hot)).version).toBe(21);
+  });
+});
+
+/** What a client waits for, as soon as it waits for a lock. */
+async function waitOf(client: { processID?: number | null }): Promise<string> {
+  for (;;) {
+    const { rows } = await crowd.pool.query<{ wait_event: string }>(
+      "select wait_event from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'",
+      [client.processID],
+    );
+    if (rows[0]) return rows[0].wait_event;
+  }
+}
+
 describe("the books change while all post", () => {
   test("a freeze holds from its commit on, and lets no posting slip in", async () => {
     const tenantId = await crowd.tenant();

@@ -1,7 +1,7 @@
 -- LG501: the same key and payload answer with the original result, the same key and another payload with the
 -- difference.
 begin;
-select plan(35);
+select plan(37);
 
 select tests.make_books('acme');
 select tests.make_books('other');
@@ -35,6 +35,22 @@ $$;
 create temp table made as select * from tests.send('acme', array[pg_temp.request()]);
 select is((select is_replayed from made), false, 'the first request is not replayed');
 select is(tests.counters('acme', 'bob'), array[0, 10000, 0, 10]::numeric[], 'and has its effect');
+select is(
+  (select t.fingerprint from app_public.transactions t where t.idempotency_key = 'key'),
+  app_private.fingerprint(array[
+    'pending', null, null, tests.lines('acme', 'cash', 'bob', 10)::text,
+    extract(epoch from timestamptz '2024-05-06 07:08:09.123456Z')::text, '3600', 'rent',
+    '{"a": 1, "b": [true, null]}', tests.condition(tests.account('acme', 'cash'), 1, 3)::text
+  ]),
+  'what it asked for is kept as its fingerprint');
+create temp table bare as select tests.send('other', array[tests.item(
+  'posted', tests.lines('other', 'cash', 'bob', 1), 'bare')]);
+select is(
+  (select t.fingerprint from app_public.transactions t where t.idempotency_key = 'bare'),
+  app_private.fingerprint(array[
+    'posted', null, null, tests.lines('other', 'cash', 'bob', 1)::text, null, null, null, null, null
+  ]),
+  'also where it asked for nothing besides');
 select is(pg_temp.conflict_of(pg_temp.request()), 'is replayed true',
   'the same request is replayed, its condition not asked again');
 select is(tests.counters('acme', 'bob'), array[0, 10000, 0, 10]::numeric[], 'without another effect');

@@ -1,7 +1,7 @@
 -- A session that began while the books were empty does not read more the fuller they get: the plans that it made
 -- then, without statistics, look everything up by its key.
 begin;
-select plan(4);
+select plan(5);
 
 select tests.make_books('acme');
 
@@ -48,10 +48,12 @@ create temp table full_books as
 select
   pg_temp.entries_read_by(array[pg_temp.keyed('last')]) as by_key,
   pg_temp.entries_read_by(array[pg_temp.keyed('key 250')]) as by_replay,
+  pg_temp.entries_read_by(array(select pg_temp.keyed('new ' || n) from generate_series(1, 10) n)) as by_keys,
   pg_temp.entries_read_by(array[tests.item('void_pending', pending_id =>
     tests.post('acme', 'cash', 'bob', 1, 'EUR', 'pending'))]) as by_target;
 select cmp_ok((select by_key from full_books), '<', 40::bigint, 'a key is looked up, not searched for');
 select cmp_ok((select by_replay from full_books), '<', 40::bigint, 'also one that is taken');
+select cmp_ok((select by_keys from full_books), '<', 400::bigint, 'so are several at once');
 select cmp_ok((select by_target from full_books), '<', 40::bigint, 'so is what is resolved');
 
 select * from finish();
