@@ -1,1 +1,4 @@
 -- The migration being written. See migrations/README.md.
+--!include balances/posted_as_of.sql
+--!include balances/versions_at.sql
+--!include balances/counters_at.sql
