@@ -2,3 +2,4 @@
 --!include balances/posted_as_of.sql
 --!include balances/versions_at.sql
 --!include balances/counters_at.sql
+--!include balances/accounts_statement.sql
