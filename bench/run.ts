@@ -16,6 +16,7 @@ import { graphql } from "./parts/graphql.ts";
 import { growth } from "./parts/growth.ts";
 import { guarantees } from "./parts/guarantees.ts";
 import { importing } from "./parts/importing.ts";
+import { limits } from "./parts/limits.ts";
 import { profile } from "./parts/profile.ts";
 import { reads } from "./parts/reads.ts";
 import { sealing } from "./parts/sealing.ts";
@@ -32,6 +33,7 @@ const parts: Record<string, { part: Part; about: string; isFullOnly?: boolean }>
   guarantees: { part: guarantees, about: "the same posting with one guarantee taken out" },
   storage: { part: storage, about: "bytes of a transfer on disk and in the write-ahead log, by table and index" },
   profile: { part: profile, about: "where the time of posting goes: functions, statements, waits", isFullOnly: true },
+  limits: { part: limits, about: "what binds posting: steps between the floors and the ledger", isFullOnly: true },
   sealing: { part: sealing, about: "posting while a worker seals; sealing, verifying and proving" },
   importing: { part: importing, about: "a journal file, with the command-line tool" },
 };

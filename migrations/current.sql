@@ -16,3 +16,7 @@ $do$;
 --!include engine/post_batch__write.sql
 --!include engine/post_batch__attempt.sql
 --!include engine/post_together.sql
+--!include balances/posted_as_of.sql
+--!include balances/versions_at.sql
+--!include balances/counters_at.sql
+--!include balances/accounts_statement.sql

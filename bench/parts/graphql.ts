@@ -167,7 +167,7 @@ async function measureRead(
   return figureOf({ part, name: `${name}, 10 connections`, unit: "answers/s" }, rounds.get(name) ?? []);
 }
 
-function tokenOf({ tenantId, userId, sessionId }: Session): string {
+export function tokenOf({ tenantId, userId, sessionId }: Session): string {
   const keys = secretKeys(tokenSecret);
   return signToken({ keys, tenantId, role: "teller", userId, sessionId, expiresInSeconds: 24 * 3600 });
 }
@@ -184,7 +184,7 @@ function transactionOf({ accountIds }: Books, pick: Pick, random: () => number):
   };
 }
 
-function requestsOf(size: number, books: Books, pick: Pick, random: () => number): () => HttpRequest {
+export function requestsOf(size: number, books: Books, pick: Pick, random: () => number): () => HttpRequest {
   return () => {
     const transactions = Array.from({ length: size }, () => transactionOf(books, pick, random));
     const body =

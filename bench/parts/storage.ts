@@ -60,7 +60,7 @@ async function hotShare(superuser: pg.Client): Promise<number> {
 }
 
 /** Bytes of every table and index, as they are after a checkpoint. */
-async function relationSizes(superuser: pg.Client): Promise<Map<string, number>> {
+export async function relationSizes(superuser: pg.Client): Promise<Map<string, number>> {
   await superuser.query("checkpoint");
   const { rows } = await superuser.query<{ name: string; size: string }>(
     `select c.oid::regclass::text as name, pg_relation_size(c.oid) as size
@@ -104,7 +104,7 @@ async function logged(bench: Bench, urls: Urls, superuser: pg.Client): Promise<F
 let posted = 0;
 
 /** Posts so many transfers over one connection, as a teller. */
-async function post({ books, options }: Bench, urls: Urls, script: Script, transfers: number): Promise<void> {
+export async function post({ books, options }: Bench, urls: Urls, script: Script, transfers: number): Promise<void> {
   const session = await openSession(urls, books.tenantId, "teller");
   await withConnections({ url: urls.api, count: 1 }, async ([client]) => {
     if (!client) return;

@@ -63,6 +63,36 @@ test("the bench runs in small, and its report has every figure beside its floor"
   expect(stdout).toContain("| batches of 1,000, Zipf | ≥ 0.55 × floor B");
 }, 300_000);
 
+test("steps between a floor and the ledger, and the least bytes of a transfer", () => {
+  const { status, stderr } = bench(
+    ...["--only", "limits", "--match", "^(one at a time, 1 client: |batches of 1,000: .*own|bytes of a transfer)"],
+    ...["--seconds", "0.05", "--rounds", "1", "--accounts", "300", "--postings", "2000"],
+    ...["--name", "limits", "--results", folder],
+  );
+  expect(status === 0 ? "" : stderr).toBe("");
+  const { figures } = JSON.parse(readFileSync(join(folder, "limits.json"), "utf8")) as Report;
+  const ladder = (what: string): string[] =>
+    figures.filter(({ name }) => name.startsWith(what)).map(({ name, floor }) => `${name} / ${floor?.name}`);
+  expect(ladder("one at a time")).toEqual([
+    "one at a time, 1 client: floor S / undefined",
+    "one at a time, 1 client: floor R, the rows of the ledger / S",
+    "one at a time, 1 client: who acts, and nothing else / S",
+    "one at a time, 1 client: the ledger / S",
+  ]);
+  expect(ladder("batches")).toEqual([
+    "batches of 1,000: floor B, 2 clients / undefined",
+    "batches of 1,000: the ledger, 2 clients in books of their own / B",
+    "batches of 1,000: the ledger, 2 clients in books of their own, no keys / B",
+  ]);
+  // The least is one: a relation that is written without a gap takes no less, and hardly more.
+  const packed = figures.filter(({ name }) => name.endsWith("without a gap"));
+  expect(packed.length).toBeGreaterThan(5);
+  for (const { ratio } of packed) {
+    expect(ratio).toBeGreaterThanOrEqual(1);
+    expect(ratio).toBeLessThan(1.06);
+  }
+}, 300_000);
+
 test("the bench says what it can do, and what it does not know", () => {
   expect(bench("--help").stdout).toContain("growth");
   expect(bench("--only", "everything")).toMatchObject({

@@ -1,6 +1,6 @@
 -- A page of a statement: in the order of recording, with the balance after each line, at any depth.
 begin;
-select plan(17);
+select plan(18);
 
 select tests.make_books('acme');
 select tests.post('acme', 'cash', 'ann', n, effective_at => timestamptz '2026-01-10' - n * interval '1 day')
@@ -61,6 +61,24 @@ select is(
    where p.transaction_id = l.transaction_id and p.created_at = l.created_at and p.effective_at = l.effective_at),
   100::bigint, 'and the facts of its posting');
 
+-- What a page of ten lines reads from the indexes of the ledger, in entries, in books without statistics.
+create function pg_temp.entries_read() returns bigint language sql volatile as $$
+  select sum(pg_stat_get_xact_tuples_returned(i.indexrelid))::bigint
+  from pg_index i
+  where i.indrelid in ('app_public.transactions'::regclass, 'app_public.postings'::regclass)
+$$;
+create function pg_temp.read_by_page() returns bigint language plpgsql as $$
+declare
+  v_before constant bigint := pg_temp.entries_read();
+begin
+  perform app_public.accounts_statement(a, 10, before_version => 60)
+  from app_public.accounts a
+  where a.id = tests.account('acme', 'ann');
+  return pg_temp.entries_read() - v_before;
+end
+$$;
+select tests.become('accountant', tests.tenant('acme'), tests.user_id('eve'));
+select cmp_ok(pg_temp.read_by_page(), '<', 30::bigint, 'a page reads its lines and their transactions alone');
 select tests.become('customer', tests.tenant('acme'), tests.user_id('ann'));
 select is((select count(*) from pg_temp.statement(100)), 100::bigint, 'a customer reads the own statement');
 select is(app_public.statement_line_posted_formatted(l), '172.60',
