@@ -55,7 +55,6 @@ test("what GraphQL is to reach, one process reaches: the figure of two stands be
       [{ value: 1 }],
     ),
   ];
-  expect(targetTable(figures)).toContain(
-    "| GraphQL single mutation, 50 connections | ≥ 1.5 × floor H, ≥ 5,000/s, p95 ≤ 25 ms | 2.00, 5,000/s, 20.0 ms | yes |",
-  );
+  const row = targetTable(figures).find((line) => line.startsWith("| GraphQL single mutation, 50 connections |"));
+  expect(row).toMatch(/\| 2\.00, 5,000\/s, 20\.0 ms \| yes \|$/);
 });
