@@ -9,13 +9,14 @@ export interface HttpRequest {
 }
 
 export interface HttpTarget {
-  url: string;
+  /** Of one server, or of several that connections are dealt out to. */
+  urls: string[];
   headers: Record<string, string>;
   connections: number;
   next: () => HttpRequest;
   /** Throws if an answer is not what it should be. */
   check: (body: string) => void;
-  /** The processor time of the database server, and of the process that answers. */
+  /** The processor time of the database server, and of the processes that answer. */
   clock: ProcessorClock;
   apiClock: ProcessorClock;
 }
@@ -33,9 +34,10 @@ export function httpLoad(target: HttpTarget): Load {
     const started = performance.now();
     const end = started + seconds * 1000;
     const rates = await Promise.all(
-      Array.from({ length: target.connections }, async () => {
+      Array.from({ length: target.connections }, async (_, n) => {
         let ofThis = 0;
-        await runConnection(target, end, (milliseconds, made) => {
+        const url = target.urls[n % target.urls.length] ?? "";
+        await runConnection(url, target, end, (milliseconds, made) => {
           times.push(milliseconds);
           ofThis += made;
         });
@@ -57,7 +59,8 @@ export function httpLoad(target: HttpTarget): Load {
 }
 
 function runConnection(
-  { url, headers, next, check }: HttpTarget,
+  url: string,
+  { headers, next, check }: HttpTarget,
   end: number,
   done: (milliseconds: number, transfers: number) => void,
 ): Promise<void> {

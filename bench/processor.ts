@@ -27,6 +27,14 @@ export function processClock(pid: number): ProcessorClock {
   return async () => ((statOf(pid)?.withEnded ?? Number.NaN) * 1_000_000) / ticksPerSecond;
 }
 
+/** The processor time of several together. */
+export function sumOfClocks(clocks: ProcessorClock[]): ProcessorClock {
+  return async () => {
+    const times = await Promise.all(clocks.map((clock) => clock()));
+    return times.reduce((sum, time) => sum + time, 0);
+  };
+}
+
 function statOf(pid: number): { parent: number; own: number; withEnded: number } | undefined {
   let text: string;
   try {

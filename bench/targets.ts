@@ -52,11 +52,14 @@ const targets: Target[] = [
     what: "GraphQL single mutation, 50 connections",
     reach: "≥ 1.5 × floor H, ≥ 5,000/s, p95 ≤ 25 ms",
     read: (find) =>
-      find("graphql", "one at a time, 50 connections, uniform").flatMap(({ ratio, value, p95 = Number.NaN }) => [
-        ...atLeast(ratio, 1.5),
-        { text: `${format(value)}/s`, isReached: value >= 5000 },
-        { text: `${format(p95)} ms`, isReached: p95 <= 25 },
-      ]),
+      find("graphql", "one at a time, 50 connections, uniform")
+        // Of one process: the figure of two has no floor H.
+        .filter(({ floor }) => floor?.name === "H")
+        .flatMap(({ ratio, value, p95 = Number.NaN }) => [
+          ...atLeast(ratio, 1.5),
+          { text: `${format(value)}/s`, isReached: value >= 5000 },
+          { text: `${format(p95)} ms`, isReached: p95 <= 25 },
+        ]),
   },
   {
     what: "GraphQL batches of 1,000",

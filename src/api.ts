@@ -17,7 +17,7 @@ import { makePreset } from "./graphql/preset.ts";
 import { loadRefusals } from "./graphql/refusals.ts";
 import { makeRequestContext } from "./graphql/request_context.ts";
 import { makeApiKeys } from "./http/api_keys.ts";
-import { addFallbacks, makeApp } from "./http/app.ts";
+import { type AppOptions, addRoutes, makeApp } from "./http/app.ts";
 import { callerOf } from "./http/caller.ts";
 import { checkLogin } from "./http/check_login.ts";
 import { upgradeAddress } from "./http/client_address.ts";
@@ -150,7 +150,7 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
   const isStopping = (): boolean => stopping;
   const callDatabase = callAsAuthenticator(pool);
   const apiKeys = makeApiKeys({ callDatabase, fieldKeys: config.fieldKeys });
-  const app = makeApp({
+  const appOptions: AppOptions = {
     config,
     pool,
     keys,
@@ -166,12 +166,13 @@ async function serve(options: ServeOptions): Promise<RunningPart> {
     recorder,
     log,
     isStopping,
-  });
+  };
+  const app = makeApp(appOptions);
   const server = makeHttpServer(app);
   const serv = instance.createServ(grafserv);
   await serv.addTo(app, server, false);
   warnOfInvalidOperations(await instance.getSchema(), operationRules, log);
-  addFallbacks(app, refusals, log);
+  addRoutes(app, appOptions);
   const onCount = (open: number): void => metrics.sockets.set(open);
   const closeWebSockets = serveWebSockets({
     app,

@@ -6,7 +6,7 @@ import { type Child, startApi, startChild, tokenSecret } from "../children.ts";
 import { type Figure, figureOf, type Round } from "../figures.ts";
 import { type HttpRequest, httpLoad } from "../http_load.ts";
 import { inTurns, type Load, randomOf, sqlLoad } from "../load.ts";
-import { processClock } from "../processor.ts";
+import { processClock, sumOfClocks } from "../processor.ts";
 import { postingScript, seededKey } from "../scripts.ts";
 import type { Pick } from "../shapes.ts";
 import { pickOf, type ShapeName, withTellers } from "./sql.ts";
@@ -18,6 +18,8 @@ interface Case {
   /** How many transactions a request holds; 1 = the mutation of one. */
   size: number;
   shape: ShapeName;
+  /** How many API processes the connections are dealt out to, if not to one. */
+  processes?: 2;
 }
 
 const quick: Case[] = [
@@ -30,6 +32,7 @@ const full: Case[] = [
   ...[1, 10, 50, 200].map((connections) => ({ connections, size: 1, shape: "uniform" as ShapeName })),
   { connections: 50, size: 1, shape: "Zipf" },
   { connections: 50, size: 1, shape: "one credited by all" },
+  { connections: 50, size: 1, shape: "uniform", processes: 2 },
   { connections: 2, size: 100, shape: "uniform" },
   { connections: 2, size: 1000, shape: "uniform" },
 ];
@@ -58,7 +61,7 @@ const reads: { name: string; query: string }[] = [
 
 /**
  * Posting through GraphQL as a teller, by a process of its own. Single mutations beside floor H, a bare HTTP server
- * that calls the same function; batches beside the same batches over SQL.
+ * that calls the same function; batches beside the same batches over SQL; two processes beside one.
  */
 export async function graphql(bench: Bench): Promise<Figure[]> {
   const figures: Figure[] = [];
@@ -73,7 +76,12 @@ export async function graphql(bench: Bench): Promise<Figure[]> {
       children.push(floor);
       for (const one of bench.options.full ? full : quick) {
         if (!bench.options.match.test(nameOf(one))) continue;
-        figures.push(await measure(bench, urls, session, one, { api, floor }));
+        if (one.processes !== undefined) {
+          const second = await startApi(urls.api);
+          children.push(second);
+          figures.push(await measureProcesses(bench, session, one, [api, second]));
+          await second.stop();
+        } else figures.push(await measure(bench, urls, session, one, { api, floor }));
       }
       for (const { name, query } of reads)
         if (bench.options.match.test(name)) figures.push(await measureRead(bench, session, api, { name, query }));
@@ -84,9 +92,10 @@ export async function graphql(bench: Bench): Promise<Figure[]> {
   return figures;
 }
 
-function nameOf({ connections, size, shape }: Case): string {
+function nameOf({ connections, size, shape, processes }: Case): string {
   const how = size === 1 ? "one at a time" : `batches of ${size.toLocaleString("en-US")}`;
-  return `${how}, ${connections === 1 ? "1 connection" : `${connections} connections`}, ${shape}`;
+  const name = `${how}, ${connections === 1 ? "1 connection" : `${connections} connections`}, ${shape}`;
+  return processes === undefined ? name : `${name}, ${processes} API processes`;
 }
 
 async function measure(
@@ -100,17 +109,7 @@ async function measure(
   const name = nameOf(one);
   const pick = pickOf(bench, one.shape);
   const seed = `${options.seed} ${part} ${name}`;
-  const ofApi = httpLoad({
-    url: `${api.url}/graphql`,
-    headers: { authorization: `Bearer ${tokenOf(session)}` },
-    connections: one.connections,
-    next: requestsOf(one.size, books, pick, randomOf(seed)),
-    check: (body) => {
-      if (body.includes('"errors"') || body.includes('"refusal":{')) throw new Error(body.slice(0, 1000));
-    },
-    clock,
-    apiClock: processClock(api.pid),
-  });
+  const ofApi = loadOf(bench, session, one, [api], seed);
   const compare = async (floorName: string, floorLoad: Load): Promise<Figure> => {
     const contestants = [
       { name: `floor ${floorName} of ${name}`, load: floorLoad },
@@ -124,7 +123,7 @@ async function measure(
     return compare(
       "H",
       httpLoad({
-        url: floor.url,
+        urls: [floor.url],
         headers: {},
         connections: one.connections,
         next: bareRequestsOf(books, pick, randomOf(`${seed} floor`)),
@@ -141,6 +140,35 @@ async function measure(
   );
 }
 
+/** What several API processes on one database bring, beside one of them that has all connections. */
+async function measureProcesses(bench: Bench, session: Session, one: Case, apis: Child[]): Promise<Figure> {
+  const name = nameOf(one);
+  const seed = `${bench.options.seed} ${part} ${name}`;
+  const alone = `${name}, the first alone`;
+  const contestants = [
+    { name: alone, load: loadOf(bench, session, one, apis.slice(0, 1), `${seed} alone`) },
+    { name, load: loadOf(bench, session, one, apis, seed) },
+  ];
+  const rounds = await inTurns(contestants, { ...bench.options, progress: bench.progress });
+  const about = { part, name, unit: "transfers/s", floorName: "1 process" };
+  return figureOf(about, rounds.get(name) ?? [], rounds.get(alone) ?? []);
+}
+
+/** Posts through one API or several. `seed` must be another for each load: idempotency keys are drawn from it. */
+function loadOf(bench: Bench, session: Session, { connections, size, shape }: Case, apis: Child[], seed: string): Load {
+  return httpLoad({
+    urls: apis.map(({ url }) => `${url}/graphql`),
+    headers: { authorization: `Bearer ${tokenOf(session)}` },
+    connections,
+    next: requestsOf(size, bench.books, pickOf(bench, shape), randomOf(seed)),
+    check: (body) => {
+      if (body.includes('"errors"') || body.includes('"refusal":{')) throw new Error(body.slice(0, 1000));
+    },
+    clock: bench.clock,
+    apiClock: sumOfClocks(apis.map(({ pid }) => processClock(pid))),
+  });
+}
+
 /** Questions about accounts drawn by chance. */
 async function measureRead(
   { books, options, clock, progress }: Bench,
@@ -150,7 +178,7 @@ async function measureRead(
 ): Promise<Figure> {
   const random = randomOf(`${options.seed} ${part} ${name}`);
   const load = httpLoad({
-    url: `${api.url}/graphql`,
+    urls: [`${api.url}/graphql`],
     headers: { authorization: `Bearer ${tokenOf(session)}` },
     connections: 10,
     next: () => {

@@ -1,5 +1,6 @@
+import type { IncomingMessage } from "node:http";
 import cors from "cors";
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
+import express, { type ErrorRequestHandler, type Express, type RequestHandler, Router } from "express";
 import helmet from "helmet";
 import type pg from "pg";
 import type { Logger } from "pino";
@@ -51,25 +52,13 @@ export interface AppOptions {
   isStopping: () => boolean;
 }
 
-/** Everything in front of GraphQL: ids, logs, headers, health, tokens, limits. */
+/**
+ * Everything in front of GraphQL: ids, logs, headers, tokens, limits. GraphQL itself comes behind it, and then the
+ * other routes: nearly every request is for GraphQL, and none of these is asked whether it is meant.
+ */
 export function makeApp(options: AppOptions): Express {
-  const {
-    config,
-    pool,
-    keys,
-    apiKeys,
-    callDatabase,
-    identity,
-    refusals,
-    rateLimits,
-    operationRules,
-    postings,
-    receiptLinks,
-    metrics,
-    recorder,
-    log,
-    isStopping,
-  } = options;
+  const { config, keys, apiKeys, refusals, rateLimits, operationRules, postings, metrics, recorder, log, isStopping } =
+    options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -82,6 +71,23 @@ export function makeApp(options: AppOptions): Express {
   app.use(logRequests(log));
   app.use(metrics.measureRequests);
   app.use(endConnections(isStopping), secureHeaders(config), requireHost);
+  const graphql = Router();
+  graphql.use(allowOrigins(config), postOnly);
+  const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
+  graphql.use(...signed.letIn);
+  // Those who come without a token are counted before anything is done for them; so are bad tokens.
+  graphql.use(authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
+  graphql.use(refuseToken(refusals, rateLimits, recorder), signed.refuse);
+  graphql.use(negotiate, readJson(refusals), checkBody(refusals, operationRules));
+  graphql.use(refuseWhenFull(postings, refusals, operationRules));
+  app.use("/graphql", graphql);
+  return app;
+}
+
+/** What comes behind GraphQL: the other routes, and the answer to what nobody took. */
+export function addRoutes(app: Express, options: AppOptions): void {
+  const { config, pool, keys, callDatabase, identity, refusals, rateLimits, receiptLinks, metrics, recorder } = options;
+  const { log, isStopping } = options;
   app.use(healthRoutes({ pool, isStopping }));
   app.get("/metrics", protectMetrics(config), async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
@@ -97,20 +103,6 @@ export function makeApp(options: AppOptions): Express {
   app.use(receiptsPath, authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
   app.use(receiptsPath, refuseToken(refusals, rateLimits, recorder));
   app.use(receiptsPath, receiptRoute({ pool, refusals, receiptLinks, log }));
-  app.use("/graphql", allowOrigins(config), postOnly);
-  const signed = authenticateSigned({ apiKeys, rateLimits, refusals, recorder });
-  app.use("/graphql", ...signed.letIn);
-  // Those who come without a token are counted before anything is done for them; so are bad tokens.
-  app.use("/graphql", authenticate(keys), rateLimits.limitAddress, ...rateLimits.limitCaller);
-  app.use("/graphql", refuseToken(refusals, rateLimits, recorder), signed.refuse);
-  app.use("/graphql", negotiate, readJson(refusals), checkBody(refusals, operationRules));
-  app.use("/graphql", refuseWhenFull(postings, refusals, operationRules));
-  app.use(handleErrors(refusals, log));
-  return app;
-}
-
-/** What comes after GraphQL: it took none of these. */
-export function addFallbacks(app: Express, refusals: RefusalCatalog, log: Logger): void {
   app.use((_request, response) => sendStandardError(response, { status: 404, code: "NOT_FOUND" }));
   app.use(handleErrors(refusals, log));
 }
@@ -240,11 +232,9 @@ function logRequests(log: Logger): RequestHandler {
     logger: log,
     genReqId: (request) => requestIdOf(request),
     autoLogging: { ignore: (request) => /^\/(livez|readyz|metrics)/.test(request.url ?? "") },
-    customProps: (request) => {
-      const claims = claimsOf(request);
-      const address = clientAddress(request as express.Request);
-      return claims ? { address, tenantId: claims.tenantId, userId: claims.userId, role: claims.role } : { address };
-    },
+    // Said once, when the answer is: what is said as a property of the logger is written twice, and makes it anew.
+    customSuccessObject: (request, _response, value: object) => ({ ...askerOf(request), ...value }),
+    customErrorObject: (request, _response, _error, value: object) => ({ ...askerOf(request), ...value }),
     // Headers and bodies are left out: tokens and personal data have no place in a log.
     serializers: {
       req: (request: { id: string; method: string; url: string }) => ({
@@ -255,6 +245,13 @@ function logRequests(log: Logger): RequestHandler {
       res: (response: { statusCode: number }) => ({ statusCode: response.statusCode }),
     },
   }) as unknown as RequestHandler;
+}
+
+/** Who sent a request, as the log tells it. */
+function askerOf(request: IncomingMessage): object {
+  const claims = claimsOf(request);
+  const address = clientAddress(request as express.Request);
+  return claims ? { address, tenantId: claims.tenantId, userId: claims.userId, role: claims.role } : { address };
 }
 
 /** The API serves data and no pages, so browsers are told to do nothing with it, and nobody to keep it. */

@@ -1,5 +1,5 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
-import type { Request, RequestHandler } from "express";
+import { createHash, createHmac, createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
+import type { Request, RequestHandler, Response } from "express";
 import { ipKeyGenerator, rateLimit } from "express-rate-limit";
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
@@ -48,18 +48,29 @@ export interface RateLimitsOptions {
 const windowSeconds = 60;
 const info = "tallystick rate limits";
 
+/** What stands for the key of a limit. */
+interface HashedKey {
+  bytes: Buffer;
+  hex: string;
+  /** What its client is told of it, as express-rate-limit makes it. */
+  partition: string;
+}
+
 /** Hashes the key of a limit. Most requests come from callers that were here a moment ago: theirs are remembered. */
-function makeKeyHash(secret: KeyObject): (name: LimitName, key: string) => Buffer {
-  const known = new Map<string, Buffer>();
+function makeKeyHash(secret: KeyObject): (name: LimitName, key: string) => HashedKey {
+  const known = new Map<string, HashedKey>();
   return (name, key) => {
     const text = `${name}\0${key}`;
-    let hash = known.get(text);
-    if (hash === undefined) {
-      hash = createHmac("sha256", secret).update(text).digest().subarray(0, 16);
+    let hashed = known.get(text);
+    if (hashed === undefined) {
+      const bytes = createHmac("sha256", secret).update(text).digest().subarray(0, 16);
+      const hex = bytes.toString("hex");
+      const partition = Buffer.from(createHash("sha256").update(hex).digest("hex").slice(0, 12)).toString("base64");
+      hashed = { bytes, hex, partition };
       if (known.size >= 10_000) known.clear();
-      known.set(text, hash);
+      known.set(text, hashed);
     }
-    return hash;
+    return hashed;
   };
 }
 
@@ -81,6 +92,24 @@ export function makeRateRules(limits: Config["rateLimits"]): Record<LimitName, R
   };
 }
 
+/** What express-rate-limit found out about a request. */
+interface Limited {
+  rateLimit?: { remaining: number; resetTime: Date | undefined };
+}
+
+/**
+ * Tells a client how much of a limit is left, as draft 8 of the IETF has it, and returns in how many seconds it is
+ * whole again. express-rate-limit would do it too, and hash the key anew with each request.
+ */
+function tellLimit(request: Request, response: Response, rule: RateRule, { partition }: HashedKey): number {
+  const { remaining = 0, resetTime } = (request as Limited).rateLimit ?? {};
+  const seconds = Math.max(0, Math.ceil(((resetTime?.getTime() ?? 0) - Date.now()) / 1000));
+  if (response.headersSent) return seconds;
+  response.append("RateLimit", `"${rule.name}"; r=${remaining}; t=${seconds}`);
+  response.append("RateLimit-Policy", `"${rule.name}"; q=${rule.limit}; w=${rule.windowSeconds}; pk=:${partition}:`);
+  return seconds;
+}
+
 /** The key of a caller for each limit that applies. An API key is a session of the role partner. */
 function keysOf(claims: Claims): [LimitName, string][] {
   const keys: [LimitName, string][] = [["user", claims.userId]];
@@ -99,18 +128,18 @@ export function makeRateLimits({ config, refusals, countHits, log }: RateLimitsO
   const rules = makeRateRules(config.rateLimits);
   // The table of counters shall tell nobody who called, so keys are hashed with a secret of all processes.
   const hash = makeKeyHash(createSecretKey(Buffer.from(hkdfSync("sha256", config.jwtSecret, "", info, 32))));
-  const hit = (name: LimitName, key: string): Promise<Hit> => counter.hit(hash(name, key), rules[name]);
+  const hit = (name: LimitName, key: string): Promise<Hit> => counter.hit(hash(name, key).bytes, rules[name]);
 
   const limiter = (name: LimitName, keyOf: (request: Request) => string | undefined): RequestHandler => {
     const rule = rules[name];
-    return rateLimit({
+    const limit = rateLimit({
       windowMs: rule.windowSeconds * 1000,
       limit: rule.limit,
-      identifier: name,
-      standardHeaders: "draft-8",
+      standardHeaders: false,
       legacyHeaders: false,
-      skip: (request) => keyOf(request) === undefined,
-      keyGenerator: (request) => hash(name, keyOf(request) ?? "").toString("hex"),
+      // They watch over options that are not used here, at each request.
+      validate: false,
+      keyGenerator: (request) => hash(name, keyOf(request) ?? "").hex,
       store: {
         prefix: name,
         localKeys: false,
@@ -126,11 +155,20 @@ export function makeRateLimits({ config, refusals, countHits, log }: RateLimitsO
         warn: (...about) => log.warn({ about }, "rate limit"),
         error: (...about) => log.error({ about }, "rate limit"),
       },
-      handler: (_request, response) => {
+      handler: (request, response) => {
+        response.setHeader("Retry-After", String(tellLimit(request, response, rule, hash(name, keyOf(request) ?? ""))));
         const detail = { limit: name, maximum: rule.limit, windowSeconds: rule.windowSeconds };
         sendRefusal(response, refusals, { status: 429, code: "LG462", detail });
       },
     });
+    return (request, response, next) => {
+      const key = keyOf(request);
+      if (key === undefined) return next();
+      return limit(request, response, (error?: unknown) => {
+        if (error === undefined) tellLimit(request, response, rule, hash(name, key));
+        next(error);
+      });
+    };
   };
 
   const keyOfCaller = (name: LimitName) => (request: Request) => {

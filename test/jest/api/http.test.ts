@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { pino } from "pino";
@@ -66,6 +67,39 @@ describe("headers", () => {
     });
     expect(response.headers.get("access-control-allow-origin")).toBe(allowed);
   });
+});
+
+test("a request is one line of the log, which says once who sent it, and nothing of what", async () => {
+  const known = "from-the-proxy-2";
+  const answer = await api.send(JSON.stringify({ query }), {
+    "x-request-id": known,
+    authorization: `Bearer ${api.token({ role: "teller" })}`,
+  });
+  expect(answer.status).toBe(200);
+  const find = (): string[] =>
+    api
+      .log()
+      .split("\n")
+      .filter((line) => line.includes(known));
+  while (find().length === 0) await sleep(10);
+  const [line = "", ...more] = find();
+  expect(more).toEqual([]);
+  expect(JSON.parse(line)).toEqual({
+    level: 30,
+    time: expect.anything(),
+    pid: expect.any(Number),
+    hostname: expect.any(String),
+    address: "127.0.0.1",
+    tenantId: api.books.tenant,
+    userId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    role: "teller",
+    req: { id: known, method: "POST", url: "/graphql" },
+    res: { statusCode: 200 },
+    responseTime: expect.any(Number),
+    msg: "request completed",
+  });
+  for (const name of ["address", "tenantId", "userId", "role", "req", "res"])
+    expect(line.split(`"${name}":`)).toHaveLength(2);
 });
 
 test("too many requests of one user are answered with 429 and LG462; others go on", async () => {

@@ -49,6 +49,9 @@ describe("a user", () => {
     const wait = Number(refused.headers.get("retry-after"));
     expect(wait).toBeGreaterThanOrEqual(1);
     expect(wait).toBeLessThanOrEqual(60);
+    // Only once, and nothing of the limits behind it.
+    expect(refused.headers.get("ratelimit")).toBe(`"user"; r=0; t=${wait}`);
+    expect(refused.headers.get("ratelimit-policy")).toMatch(/^"user"; q=40; w=60; pk=:[\w+/]+=*:$/);
     expect(refused.data).toBeUndefined();
   });
   test("is told of all limits in every answer, as the draft of the IETF has it", async () => {
@@ -58,6 +61,12 @@ describe("a user", () => {
       /^"user"; q=40; w=60; pk=:[\w+/]+=*:, "tenant"; q=600; w=60; pk=:[\w+/]+=*:$/,
     );
     expect(headers.get("x-ratelimit-limit")).toBeNull();
+    const again = await api.ask(query, {}, { tenant: api.otherBooks.tenant, user: user(2) });
+    expect(again.headers.get("ratelimit-policy")).toBe(headers.get("ratelimit-policy"));
+    const other = await api.ask(query, {}, { tenant: api.otherBooks.tenant, user: user(3) });
+    const [own, tenants] = (other.headers.get("ratelimit-policy") ?? "").split(", ");
+    expect(headers.get("ratelimit-policy")).not.toContain(own);
+    expect(headers.get("ratelimit-policy")).toContain(tenants);
   });
 });
 

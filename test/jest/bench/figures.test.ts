@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { figureOf } from "../../../bench/figures.ts";
 import { pairs, zipf } from "../../../bench/shapes.ts";
+import { targetTable } from "../../../bench/targets.ts";
 import { seededRandom } from "../../../src/random.ts";
 
 describe("Zipf over a thousand accounts", () => {
@@ -42,4 +43,18 @@ test("a ratio is the median of what each round reached of the floor beside it", 
     floor: { name: "S", value: 20 },
     ratio: 0.55,
   });
+});
+
+test("what GraphQL is to reach, one process reaches: the figure of two stands beside it", () => {
+  const about = { part: "graphql", name: "one at a time, 50 connections, uniform", unit: "transfers/s" };
+  const figures = [
+    figureOf({ ...about, floorName: "H" }, [{ value: 5000, p95: 20 }], [{ value: 2500 }]),
+    figureOf(
+      { ...about, name: `${about.name}, 2 API processes`, floorName: "1 process" },
+      [{ value: 1 }],
+      [{ value: 1 }],
+    ),
+  ];
+  const row = targetTable(figures).find((line) => line.startsWith("| GraphQL single mutation, 50 connections |"));
+  expect(row).toMatch(/\| 2\.00, 5,000\/s, 20\.0 ms \| yes \|$/);
 });
