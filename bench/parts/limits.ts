@@ -181,7 +181,7 @@ async function requests(bench: Bench, urls: Urls): Promise<Figure[]> {
     const rung = (name: string, child: Child, next: () => HttpRequest, mustHave: string): Rung => ({
       name,
       load: httpLoad({
-        url: child === api ? `${api.url}/graphql` : child.url,
+        urls: [child === api ? `${api.url}/graphql` : child.url],
         headers: { authorization: `Bearer ${tokenOf(session)}` },
         connections: 50,
         next,

@@ -4,6 +4,7 @@ import {
   openAccount,
   openAccounts,
   postBatch,
+  type Queryable,
   sqlState,
   type TransactionInput,
   transfer,
@@ -122,10 +123,11 @@ describe("transactions of few accounts", () => {
     const [hot = "", other = ""] = await openAccounts(crowd.pool, tenantId, 2);
     await crowd.db.withClient("owner", (first) =>
       crowd.db.withClient("owner", async (second) => {
+        const pid = await processOf(second);
         await first.query("begin");
         await mustPost(first, tenantId, { postings: transfer(hot, other, 1) });
         const answer = mustPost(second, tenantId, { postings: transfer(hot, other, 1) });
-        expect(await waitOf(second)).toBe("advisory");
+        expect(await waitOf(pid)).toBe("advisory");
         await first.query("commit");
         await answer;
       }),
@@ -138,12 +140,13 @@ describe("transactions of few accounts", () => {
     const [hot = "", ...others] = await openAccounts(crowd.pool, tenantId, 20);
     await crowd.db.withClient("owner", (first) =>
       crowd.db.withClient("owner", async (second) => {
+        const pid = await processOf(second);
         await first.query("begin");
         // More accounts than stand in line: their rows are held, and no place in it.
         const batch = others.map((other) => ({ postings: transfer(hot, other, 1) }));
         for (const { code } of await postBatch(first, tenantId, batch)) expect(code).toBeNull();
         const answer = mustPost(second, tenantId, { postings: transfer(hot, others[0] ?? "", 1) });
-        expect(await waitOf(second)).toBe("transactionid");
+        expect(await waitOf(pid)).toBe("transactionid");
         await mustPost(first, tenantId, { postings: transfer(hot, others[1] ?? "", 1) });
         await first.query("commit");
         await answer;
@@ -153,12 +156,17 @@ describe("transactions of few accounts", () => {
   });
 });
 
+async function processOf(client: Queryable): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
+  return rows[0]?.pid ?? 0;
+}
+
 /** What a client waits for, as soon as it waits for a lock. */
-async function waitOf(client: { processID?: number | null }): Promise<string> {
+async function waitOf(pid: number): Promise<string> {
   for (;;) {
     const { rows } = await crowd.pool.query<{ wait_event: string }>(
       "select wait_event from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'",
-      [client.processID],
+      [pid],
     );
     if (rows[0]) return rows[0].wait_event;
   }
