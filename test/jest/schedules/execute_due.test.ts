@@ -17,7 +17,7 @@ const wholeSecond = (ms: number): number => Math.floor(ms / 1000) * 1000;
 const fromNow = (ms: number): string => new Date(wholeSecond(Date.now() + ms)).toISOString();
 
 async function run(...pools: (typeof worker)[]): Promise<void> {
-  for (const _ of pools) await addJob(worker, task);
+  for (const pool of pools) await addJob(pool, task);
   await Promise.all(pools.map((pool) => runDueJobs(pool)));
 }
 
