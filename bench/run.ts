@@ -49,7 +49,7 @@ const { values } = parseArgs({
     postings: { type: "string" },
     seed: { type: "string", default: "1" },
     set: { type: "string", multiple: true, default: [] },
-    name: { type: "string" },
+    name: { type: "string", multiple: true, default: [] },
     "fill-docs": { type: "boolean", default: false },
     results: { type: "string" },
     port: { type: "string" },
@@ -67,9 +67,16 @@ if (values.help) {
   await run();
 }
 
-/** Copies the figures that were reached from results, those of the full pass if no others are named, into the docs. */
+/**
+ * Copies the figures that were reached from results, those of the full pass if no others are named, into the docs. Of
+ * several results the later ones stand for the parts that they measured.
+ */
 function fillDocs(): void {
-  const { figures } = readReport(values.name ?? "full");
+  const reports = (values.name.length > 0 ? values.name : ["full"]).map(readReport);
+  const figures = reports.reduce<Figure[]>((known, { figures: later }) => {
+    const measured = new Set(later.map(({ part }) => part));
+    return [...known.filter(({ part }) => !measured.has(part)), ...later];
+  }, []);
   const file = join(projectRoot, "docs/performance.md");
   const filled = readFileSync(file, "utf8").replace(
     /(<!-- figures -->\n).*?(\n<!-- end of figures -->)/s,
@@ -95,7 +102,7 @@ Measures a selection in less than five minutes, on an embedded server of its own
   --set NAME=VALUE another setting of PostgreSQL; may be given several times
   --name NAME      of the files in bench/results (quick, full, or only-… with --only)
   --results DIR    another folder for them
-  --fill-docs      copy what full.json, or that of --name, reached into docs/performance.md, and measure nothing
+  --fill-docs      copy what full.json, or those of --name, reached into docs/performance.md, and measure nothing
   --port N, --data DIR   for the server (any free port, a temporary folder)
 
 Parts:
@@ -137,7 +144,7 @@ async function run(): Promise<void> {
     if (process.stderr.isTTY) say("");
     if (figures.length > 0) {
       const name =
-        values.name ?? (values.only.length > 0 ? `only-${chosen.join("-")}` : values.full ? "full" : "quick");
+        values.name[0] ?? (values.only.length > 0 ? `only-${chosen.join("-")}` : values.full ? "full" : "quick");
       const seconds = Math.round((performance.now() - started) / 1000);
       tell({
         name,

@@ -23,13 +23,13 @@ const targets: Target[] = [
   {
     what: "one at a time, 16 clients, uniform",
     reach: "≥ 1.0 × floor S",
-    read: (find) => find("sql", "one at a time, 16 clients, uniform").flatMap(({ ratio }) => atLeast(ratio, 1)),
+    read: (find) => named(find, "sql", "one at a time, 16 clients, uniform").flatMap(({ ratio }) => atLeast(ratio, 1)),
   },
   {
     what: "batches of 1,000, Zipf",
     reach: "≥ 0.55 × floor B, ≥ 35,000/s",
     read: (find) =>
-      find("sql", "batches of 1,000, 2 clients, Zipf").flatMap(({ ratio, value }) => [
+      named(find, "sql", "batches of 1,000, 2 clients, Zipf").flatMap(({ ratio, value }) => [
         ...atLeast(ratio, 0.55),
         { text: `${format(value)}/s`, isReached: value >= 35_000 },
       ]),
@@ -52,19 +52,17 @@ const targets: Target[] = [
     what: "GraphQL single mutation, 50 connections",
     reach: "≥ 1.5 × floor H, ≥ 5,000/s, p95 ≤ 25 ms",
     read: (find) =>
-      find("graphql", "one at a time, 50 connections, uniform")
-        // Of one process: the figure of two has no floor H.
-        .filter(({ floor }) => floor?.name === "H")
-        .flatMap(({ ratio, value, p95 = Number.NaN }) => [
-          ...atLeast(ratio, 1.5),
-          { text: `${format(value)}/s`, isReached: value >= 5000 },
-          { text: `${format(p95)} ms`, isReached: p95 <= 25 },
-        ]),
+      named(find, "graphql", "one at a time, 50 connections, uniform").flatMap(({ ratio, value, p95 = Number.NaN }) => [
+        ...atLeast(ratio, 1.5),
+        { text: `${format(value)}/s`, isReached: value >= 5000 },
+        { text: `${format(p95)} ms`, isReached: p95 <= 25 },
+      ]),
   },
   {
     what: "GraphQL batches of 1,000",
     reach: "≥ 0.8 × the same over SQL",
-    read: (find) => find("graphql", "batches of 1,000").flatMap(({ ratio }) => atLeast(ratio, 0.8)),
+    read: (find) =>
+      named(find, "graphql", "batches of 1,000, 2 connections, uniform").flatMap(({ ratio }) => atLeast(ratio, 0.8)),
   },
   {
     what: "any balance and statement page with the large history, in the server",
@@ -105,10 +103,15 @@ const targets: Target[] = [
   },
 ];
 
+/** The figure of this very name, and none of those that add something to it. */
+function named(find: Find, part: string, name: string): Figure[] {
+  return find(part, name).filter((one) => one.name === name);
+}
+
 /** The median of what each round reached of another figure that took turns with it. */
 function beside(find: Find, name: string, other: string, bound: number): Reached[] {
-  const [one] = find("sql", name);
-  const [base] = find("sql", other);
+  const [one] = named(find, "sql", name);
+  const [base] = named(find, "sql", other);
   if (!one || !base) return [];
   return atLeast(median(one.rounds.map((value, n) => value / (base.rounds[n] ?? Number.NaN))), bound);
 }

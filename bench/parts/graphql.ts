@@ -13,6 +13,9 @@ import { pickOf, type ShapeName, withTellers } from "./sql.ts";
 
 const part = "graphql";
 
+/** V8 compiles what runs often in the first seconds; a server runs for weeks. */
+const warmingOf = ({ seconds }: { seconds: number }): number => 5 * seconds;
+
 interface Case {
   connections: number;
   /** How many transactions a request holds; 1 = the mutation of one. */
@@ -115,7 +118,7 @@ async function measure(
       { name: `floor ${floorName} of ${name}`, load: floorLoad },
       { name, load: ofApi },
     ];
-    const rounds = await inTurns(contestants, { ...options, progress });
+    const rounds = await inTurns(contestants, { ...options, warming: warmingOf(options), progress });
     const of = (contestant: string): Round[] => rounds.get(contestant) ?? [];
     return figureOf({ part, name, unit: "transfers/s", floorName }, of(name), of(`floor ${floorName} of ${name}`));
   };
@@ -149,7 +152,11 @@ async function measureProcesses(bench: Bench, session: Session, one: Case, apis:
     { name: alone, load: loadOf(bench, session, one, apis.slice(0, 1), `${seed} alone`) },
     { name, load: loadOf(bench, session, one, apis, seed) },
   ];
-  const rounds = await inTurns(contestants, { ...bench.options, progress: bench.progress });
+  const rounds = await inTurns(contestants, {
+    ...bench.options,
+    warming: warmingOf(bench.options),
+    progress: bench.progress,
+  });
   const about = { part, name, unit: "transfers/s", floorName: "1 process" };
   return figureOf(about, rounds.get(name) ?? [], rounds.get(alone) ?? []);
 }
@@ -191,7 +198,7 @@ async function measureRead(
     clock,
     apiClock: processClock(api.pid),
   });
-  const rounds = await inTurns([{ name, load }], { ...options, progress });
+  const rounds = await inTurns([{ name, load }], { ...options, warming: warmingOf(options), progress });
   return figureOf({ part, name: `${name}, 10 connections`, unit: "answers/s" }, rounds.get(name) ?? []);
 }
 

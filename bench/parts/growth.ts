@@ -8,6 +8,9 @@ import { type Group, nameOf, pickOf, withTellers } from "./sql.ts";
 
 const part = "growth";
 
+/** About as many postings of a history have their pages in the log, as a whole, for each second of posting to it. */
+const postingsWarmedInASecond = 300_000;
+
 const groups: Group[] = [
   { size: 1, clients: 16, shapes: ["uniform"] },
   { size: 1, clients: 32, shapes: ["one credited by all"] },
@@ -54,8 +57,10 @@ async function measureGroup(
         ];
       });
       // After the checkpoint that ends the history, the first change of each page writes all of it to the log, and
-      // there are many more pages here than there. In the long run a checkpoint is rare.
-      const rounds = await inTurns(contestants, { ...options, warming: 5 * options.seconds, progress });
+      // there are many more pages here than there. In the long run a checkpoint is rare: it comes every 15 minutes, in
+      // which each page is changed many times.
+      const warming = Math.max(5 * options.seconds, options.postings / postingsWarmedInASecond);
+      const rounds = await inTurns(contestants, { ...options, warming, progress });
       return wanted.map(({ name }) =>
         figureOf(
           { part, name, unit: "transfers/s", floorName: "few present" },

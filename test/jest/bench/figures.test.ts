@@ -58,3 +58,12 @@ test("what GraphQL is to reach, one process reaches: the figure of two stands be
   const row = targetTable(figures).find((line) => line.startsWith("| GraphQL single mutation, 50 connections |"));
   expect(row).toMatch(/\| 2\.00, 5,000\/s, 20\.0 ms \| yes \|$/);
 });
+
+test("a target is about the figure of its very name", () => {
+  const about = { part: "sql", unit: "transfers/s", floorName: "S" };
+  const figure = (name: string, value: number) => figureOf({ ...about, name }, [{ value }], [{ value: 10 }]);
+  const name = "one at a time, 16 clients, uniform";
+  expect(targetTable([figure(`${name}, 4 postings`, 30), figure(name, 5)])).toContain(
+    "| one at a time, 16 clients, uniform | ≥ 1.0 × floor S | 0.50 | no |",
+  );
+});
